@@ -1,0 +1,148 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Helpers that the scripts in bin/ share. Sourced, never run.
+
+set -eu
+prog=${0##*/}
+# shellcheck disable=SC2034 # used by the scripts that source this
+top=$(cd "$(dirname "$0")/.." && pwd -P) build=$top/build linux=$top/build/linux \
+	ident_name='hot-remove series' ident_email=series@example.invalid \
+	tab='	'
+umask 022
+
+say() { echo "$prog: $*"; }
+die() { echo "$prog: $*" >&2; exit 1; }
+
+# The comment at the top of each script is its manual.
+help() { sed -n '/^# SPDX/d; 2,/^$/s/^# \{0,1\}//p' "$0"; exit 0; }
+usage() { echo "$prog: $* ($prog -h tells how)" >&2; exit 2; }
+
+# Nothing of the user's or the caller's git may change what is made here.
+isolate_git() {
+	command -v git >/dev/null || die "git is missing: run bin/setup"
+	# shellcheck disable=SC2046 # a list of variable names
+	unset $(git rev-parse --local-env-vars)
+	export LC_ALL=C TZ=UTC GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_ATTR_NOSYSTEM=1
+	export GIT_CONFIG_COUNT=4 \
+		GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' \
+		GIT_CONFIG_KEY_1=core.attributesFile GIT_CONFIG_VALUE_1=/dev/null \
+		GIT_CONFIG_KEY_2=core.excludesFile GIT_CONFIG_VALUE_2=/dev/null \
+		GIT_CONFIG_KEY_3=core.autocrlf GIT_CONFIG_VALUE_3=false
+}
+
+# base_get KEY: a value of the file `base`; base_file KEY FILE: of another such file.
+base_file() { awk -v k="$1" '$1 == k { sub(/^[^ \t]+[ \t]+/, ""); print; exit }' "$2"; }
+base_get() {
+	[ -f "$top/base" ] || die "the file base is missing"
+	_v=$(base_file "$1" "$top/base")
+	[ -n "$_v" ] || die "base: no value for $1"
+	echo "$_v"
+}
+
+# One script at a time may change build/; the lock ends with the process.
+lock_build() {
+	mkdir -p "$build"
+	[ -z "${BUILD_LOCKED-}" ] || return 0
+	exec 9>"$build/lock"
+	flock -n 9 || die "another script is changing build/ right now"
+	export BUILD_LOCKED=1
+}
+
+# $tmp: a folder that goes away with the script.
+make_tmp() {
+	mkdir -p "$build"
+	tmp=$(mktemp -d "$build/tmp.XXXXXX")
+	trap 'rm -rf "$tmp"' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+}
+
+# series_list: patches/series as "part<TAB>kind<TAB>value", kind one of part, patch, file.
+series_list() {
+	[ -f "$top/patches/series" ] || die "patches/series is missing"
+	awk -v prog="$prog" '
+	function bad(why) { print prog ": patches/series:" NR ": " why ": " $0 >"/dev/stderr"; exit 1 }
+	/^[ \t]*(#|$)/ { next }
+	/^\[[a-z0-9][a-z0-9-]*\]$/ {
+		part = substr($0, 2, length($0) - 2); entry = ""
+		if (part in parts) bad("section listed twice")
+		parts[part]; print part "\tpart\t"; next
+	}
+	/^[A-Za-z0-9][A-Za-z0-9._-]*\.patch$/ {
+		if (part == "") bad("entry before the first [section]")
+		entry = $0
+		if ((part, entry) in seen) bad("patch listed twice")
+		seen[part, entry]; print part "\tpatch\t" entry; next
+	}
+	/^\+ [^ \t]+$/ {
+		path = substr($0, 3)
+		if (entry == "") bad("new file without a patch above it")
+		if (path ~ /^\// || ("/" path "/") ~ /\/\.\.?\//) bad("not a path below the top")
+		if (path in files) bad("new file listed twice")
+		files[path]; print part "\tfile\t" path; next
+	}
+	{ bad("not understood") }' "$top/patches/series"
+}
+
+# repo_files LIST: the files of this repository that a series_list output stands for.
+repo_files() {
+	echo patches/series
+	awk -F'\t' '$2 == "patch" { print "patches/" $1 "/" $3 } $2 == "file" { print $3 }' "$1"
+}
+
+# split PATCH PART: the commit message into $tmp/msg, the diff into $tmp/diff; prints what is wrong with it, or nothing.
+# What mail tools take for a diff or a header cannot stand in a changelog.
+split() {
+	awk -v msg="$tmp/msg" -v diff="$tmp/diff" -v part="$2" '
+	function fail(why) { print why; failed = 1; exit }
+	BEGIN { printf "" >msg; printf "" >diff }
+	in_diff { print >diff; next }
+	NR == 1 { if (!/^Subject: [^ ]/) fail("does not begin with a Subject: line"); print substr($0, 10) >msg; next }
+	NR == 2 { if ($0 != "") fail("needs an empty line after the Subject: line"); next }
+	$0 == "---" { in_diff = 1; next }
+	/^(diff -|Index: |--- )/ { fail("has a diff before the line ---") }
+	/^Part: / { fail("has a Part: line, which compose adds itself") }
+	$0 == "" { blank++; next }
+	!body && /^(From|Date|Subject): / { fail("has a mail header as the first line of its changelog") }
+	{ if (!body++) { blank = 0; print "" >msg } while (blank) { print "" >msg; blank-- } print >msg }
+	END { if (failed) exit; if (!in_diff) { print "has no line --- after the changelog"; exit }
+	      print "\nPart: " part >msg }' "$1"
+}
+
+# git in build/linux; sums of the repository's files as of the last compose or refresh.
+lgit() { git -C "$linux" "$@"; }
+sums=$linux/.git/series-sums
+
+# record LIST COMMIT: build/linux at COMMIT is what the repository says.
+record() {
+	repo_files "$1" | (cd "$top" && xargs sha256sum) >"$sums.new"
+	mv "$sums.new" "$sums"
+	lgit update-ref refs/series/saved "$2"
+}
+
+# commit_tree NAME EMAIL DATE TREE PARENT MESSAGE-FILE: prints the commit's id.
+commit_tree() {
+	GIT_AUTHOR_NAME=$1 GIT_AUTHOR_EMAIL=$2 GIT_AUTHOR_DATE="$3 +0000" \
+	GIT_COMMITTER_NAME=$1 GIT_COMMITTER_EMAIL=$2 GIT_COMMITTER_DATE="$3 +0000" \
+		git commit-tree ${5:+-p "$5"} -F "$6" "$4"
+}
+
+# busy_reason: why build/linux is in the middle of something, or nothing.
+busy_reason() {
+	_g=$linux/.git
+	if [ -d "$_g/rebase-merge" ] || [ -d "$_g/rebase-apply" ]; then echo "a rebase is in progress"
+	elif [ -f "$_g/MERGE_HEAD" ]; then echo "a merge is in progress"
+	elif [ -f "$_g/CHERRY_PICK_HEAD" ] || [ -f "$_g/REVERT_HEAD" ]; then echo "a cherry-pick or revert is in progress"
+	elif [ "$(lgit symbolic-ref -q HEAD)" != refs/heads/series ]; then echo "it is not on its branch 'series'"
+	fi
+}
+
+# unsaved: what build/linux has that patches/ does not have, or nothing.
+unsaved() {
+	_busy=$(busy_reason)
+	if [ -n "$_busy" ]; then echo "$_busy"
+	elif [ "$(lgit rev-parse HEAD)" != "$(lgit rev-parse refs/series/saved)" ]; then echo "it has commits that are not in patches/"
+	elif [ ! -e "$linux/.git/series-switching" ] && [ -n "$(lgit status --porcelain | head -n 1)" ]; then
+		echo "it has uncommitted edits"
+	fi
+}

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guest seen from the host: run a command, read its memory layout.
+
+The agent (guest/init) reads lines "ID BASE64" from the second serial port,
+runs each with bash and answers with the command's output and a last line
+"\\1 ID STATUS". Facts about the guest that scenarios refer to, such as a
+DIMM's node id or its memory blocks, are always read from sysfs: the numbers
+of QEMU, of ACPI and of Linux need not agree.
+"""
+
+import base64
+import re
+import select
+import struct
+import time
+
+MARK = b"\x01"
+READY = MARK + b" ready"
+
+MEMORY = "/sys/devices/system/memory"
+
+PT_LOAD = 1
+
+
+class GuestError(Exception):
+    """The guest does not answer or a command it was given failed."""
+
+
+class Agent:
+    """The line protocol with the guest's command loop."""
+
+    def __init__(self, sock, log, pulse):
+        self.sock = sock
+        self.log = log
+        self.pulse = pulse
+        self.pending = b""
+        self.serial = 0
+
+    def wait_ready(self, timeout):
+        """Wait for the agent's first line."""
+        self._until(READY, timeout, "boot")
+
+    def run(self, command, timeout):
+        """Run @command; return (status, output)."""
+        self.serial += 1
+        encoded = base64.b64encode(command.encode())
+        if len(encoded) > 3500:
+            raise GuestError("command too long for the agent")
+        self.log.write("%.3f $ %s\n" % (time.monotonic(), command))
+        self.sock.sendall(b"%d %s\n" % (self.serial, encoded))
+        mark = MARK + b" %d " % self.serial
+        output, last = self._until(mark, timeout, command)
+        status = int(last[len(mark):])
+        text = output.decode(errors="replace").replace("\r", "")
+        self.log.write("%s%.3f status %d\n" % (text, time.monotonic(), status))
+        self.log.flush()
+        return status, text.strip("\n")
+
+    def _until(self, mark, timeout, what):
+        """Read up to the line that starts with @mark."""
+        deadline = time.monotonic() + timeout
+        while True:
+            start = self.pending.find(mark)
+            end = self.pending.find(b"\n", start)
+            if start >= 0 and end >= 0:
+                output = self.pending[:start]
+                line = self.pending[start:end].rstrip(b"\r")
+                self.pending = self.pending[end + 1:]
+                return output, line
+            if time.monotonic() > deadline:
+                raise GuestError("no answer within %d s to: %s" %
+                                 (timeout, what))
+            self._receive()
+
+    def _receive(self):
+        self.pulse()
+        ready, _, _ = select.select([self.sock], [], [], 0.1)
+        if not ready:
+            return
+        data = self.sock.recv(65536)
+        if not data:
+            raise GuestError("the machine is gone")
+        self.pending += data
+
+
+class Guest:
+    """Facts read through the agent."""
+
+    def __init__(self, agent, timeout):
+        self.agent = agent
+        self.timeout = timeout
+        self._block_size = None
+        self._layout = None
+
+    def run(self, command, timeout=None):
+        return self.agent.run(command, timeout or self.timeout)
+
+    def read(self, command):
+        """Output of a command that must succeed."""
+        status, output = self.run(command)
+        if status:
+            raise GuestError("'%s' gives status %d: %s" %
+                             (command, status, output[-200:]))
+        return output
+
+    def block_size(self):
+        """Bytes of a memory block."""
+        if self._block_size is None:
+            text = self.read("cat %s/block_size_bytes" % MEMORY)
+            self._block_size = int(text, 16)
+        return self._block_size
+
+    def dimm_blocks(self, dimm):
+        """Numbers of the memory blocks that @dimm has a part in."""
+        size = self.block_size()
+        return range(dimm.addr // size, (dimm.end + size - 1) // size)
+
+    def blocks(self):
+        """{number: (state, zone)} of every memory block."""
+        text = self.read(
+            "cd %s; for b in memory[0-9]*; do z=; read -r z < $b/valid_zones;"
+            " read -r s < $b/state; echo ${b#memory} $s ${z// /,}; done"
+            % MEMORY)
+        blocks = {}
+        for line in text.splitlines():
+            number, state, zone = (line.split() + [""])[:3]
+            # An offline block lists what it could become: that may change.
+            blocks[int(number)] = (state, zone if state == "online" else "")
+        return blocks
+
+    def dimm_node(self, dimm):
+        """Linux node id of @dimm's first memory block."""
+        block = self.dimm_blocks(dimm)[0]
+        text = self.read("basename $(echo %s/memory%d/node[0-9]*)" %
+                         (MEMORY, block))
+        return int(text[len("node"):])
+
+    def dimm_acpi(self, dimm):
+        """Name of @dimm's ACPI device, such as PNP0C80:01."""
+        text = self.read(
+            "for d in /sys/bus/acpi/devices/PNP0C80:*; do "
+            "case $(cat $d/path) in *MP%02X) basename $d;; esac; done" %
+            dimm.slot)
+        if not text:
+            raise GuestError("no PNP0C80 device for slot %d" % dimm.slot)
+        return text.splitlines()[0]
+
+    def meminfo(self):
+        """/proc/meminfo in KiB."""
+        text = self.read("cat /proc/meminfo")
+        return {key: int(value) for key, value in
+                re.findall(r"^(\S+):\s+(\d+)", text, re.M)}
+
+    def symbol(self, name):
+        """Address of a kernel symbol, None when there is none."""
+        text = self.read("awk '$3 == \"%s\" { print $1; exit }' "
+                         "/proc/kallsyms" % name)
+        return int(text, 16) if text else None
+
+    def layout(self):
+        """Where the kernel put the direct map, vmemmap and its page table."""
+        if self._layout is None:
+            self._layout = Layout(self)
+        return self._layout
+
+
+class Layout:
+    """Addresses that KASLR may move, read from /proc/kcore."""
+
+    def __init__(self, guest):
+        self.guest = guest
+        header = self._bytes(0, 8192)
+        self.segments = self._segments(header)
+        self.page_offset = self._read_ulong("page_offset_base")
+        self.vmemmap = self._read_ulong("vmemmap_base")
+        self.root = self._phys("init_top_pgt")
+        self.la57 = guest.run("grep -qw la57 /proc/cpuinfo")[0] == 0
+        self.page_struct_bytes = 64
+
+    def direct_map(self, dimm):
+        """Virtual range of @dimm in the direct map."""
+        return self.page_offset + dimm.addr, self.page_offset + dimm.end
+
+    def kcore_offset(self, dimm):
+        """Where /proc/kcore has @dimm's first byte."""
+        vaddr = self.direct_map(dimm)[0]
+        start, _, offset, _ = self._segment(vaddr)
+        return offset + vaddr - start
+
+    def vmemmap_range(self, dimm):
+        """Virtual range of the struct pages of @dimm."""
+        size = self.page_struct_bytes
+        return (self.vmemmap + (dimm.addr >> 12) * size,
+                self.vmemmap + (dimm.end >> 12) * size)
+
+    def _bytes(self, offset, size):
+        text = self.guest.read(
+            "dd if=/proc/kcore bs=%d skip=%d count=1 iflag=skip_bytes,"
+            "fullblock 2>/dev/null | base64 -w0" % (size, offset))
+        return base64.b64decode(text)
+
+    @staticmethod
+    def _segments(header):
+        offset, = struct.unpack_from("<Q", header, 32)
+        size, count = struct.unpack_from("<HH", header, 54)
+        found = []
+        for index in range(count):
+            at = offset + index * size
+            if at + 56 > len(header):
+                break
+            kind, _, start, vaddr, paddr, length = struct.unpack_from(
+                "<IIQQQQ", header, at)
+            if kind == PT_LOAD:
+                found.append((vaddr, length, start, paddr))
+        return found
+
+    def _segment(self, vaddr):
+        for segment in self.segments:
+            if segment[0] <= vaddr < segment[0] + segment[1]:
+                return segment
+        raise GuestError("/proc/kcore has no address %#x" % vaddr)
+
+    def _address(self, symbol):
+        address = self.guest.symbol(symbol)
+        if not address:
+            raise GuestError("no symbol %s in /proc/kallsyms" % symbol)
+        return address
+
+    def _read_ulong(self, symbol):
+        address = self._address(symbol)
+        vaddr, _, start, _ = self._segment(address)
+        return struct.unpack("<Q", self._bytes(start + address - vaddr, 8))[0]
+
+    def _phys(self, symbol):
+        address = self._address(symbol)
+        vaddr, _, _, paddr = self._segment(address)
+        return paddr + address - vaddr

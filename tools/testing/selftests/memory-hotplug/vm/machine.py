@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A QEMU q35 machine: where its DIMMs are, its command line, its process.
+
+Lifecycle: plan() gives every DIMM a slot and an address, start() runs QEMU
+with its sockets in a private folder, stop() ends it by its own pid: QMP quit
+first, then SIGTERM, then SIGKILL. A stopped machine leaves only its logs.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from qmp import Qmp, QmpError
+
+GIB = 1 << 30
+QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
+
+# q35 puts this much RAM below 4 GiB; with more RAM than that, only 2 GiB.
+Q35_LOW_RAM_MAX = 0xb0000000
+Q35_LOW_RAM = 0x80000000
+
+CMDLINE = "console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 panic=-1"
+
+PR_SET_PDEATHSIG = 1
+
+
+class MachineError(Exception):
+    """QEMU could not be started or ended too early."""
+
+
+def dimm_window(ram):
+    """First address of the DIMM window of a q35 machine with @ram bytes."""
+    low = ram if ram < Q35_LOW_RAM_MAX else Q35_LOW_RAM
+    above = ram - low
+    return (4 * GIB + above + GIB - 1) // GIB * GIB
+
+
+def plan(scenario):
+    """Give each DIMM the slot and address that the guest will see."""
+    next_addr = dimm_window(scenario.ram)
+    for slot, dimm in enumerate(scenario.dimms.values()):
+        if dimm.slot is None:
+            dimm.slot = slot
+        if dimm.node is None:
+            dimm.node = scenario.nodes[-1].number
+        if dimm.addr is None:
+            align = dimm.align or min(dimm.size & -dimm.size, 128 << 20)
+            dimm.addr = (next_addr + align - 1) // align * align
+        next_addr = max(next_addr, dimm.end)
+
+
+def memmap_arguments(scenario):
+    """memmap= options that make the boot DIMMs part of the boot memory map."""
+    ranges = []
+    for dimm in sorted(scenario.dimms.values(), key=lambda dimm: dimm.addr):
+        if not dimm.boot:
+            continue
+        if ranges and ranges[-1][1] == dimm.addr:
+            ranges[-1][1] = dimm.end
+        else:
+            ranges.append([dimm.addr, dimm.end])
+    return ["memmap=%#x@%#x" % (end - start, start) for start, end in ranges]
+
+
+def kernel_cmdline(scenario, extra=""):
+    """The kernel command line, without arguments for init."""
+    words = [CMDLINE]
+    if scenario.memmap:
+        words += memmap_arguments(scenario)
+    words += [scenario.cmdline, extra]
+    return " ".join(word for word in words if word)
+
+
+def accelerator(accel):
+    """QEMU arguments for 'tcg' or 'kvm'."""
+    if accel == "kvm":
+        return ["-accel", "kvm"]
+    return ["-accel", "tcg,thread=multi"]
+
+
+def cpu_argument(cpu, accel):
+    """CPU model; 'max' means the host's own with KVM."""
+    if accel == "kvm" and cpu.split(",")[0] == "max":
+        return ",".join(["host"] + cpu.split(",")[1:])
+    return cpu
+
+
+def backend(name, size):
+    """A RAM backend that takes no host memory before the guest touches it."""
+    return "memory-backend-ram,id=%s,size=%d,reserve=off" % (name, size)
+
+
+def device(dimm):
+    """Properties of the pc-dimm device for @dimm, as device_add has them."""
+    return {"driver": "pc-dimm", "id": dimm.name, "memdev": "mem-" + dimm.name,
+            "node": dimm.node, "slot": dimm.slot, "addr": dimm.addr}
+
+
+def memory_arguments(scenario):
+    """-m, -numa and the DIMMs that are there at boot."""
+    args = ["-m", "%dM,slots=%d,maxmem=%dM" % (scenario.ram >> 20,
+                                               scenario.slots,
+                                               scenario.maxmem >> 20)]
+    for node in scenario.nodes:
+        numa = "node,nodeid=%d" % node.number
+        if node.ram:
+            args += ["-object", backend("ram%d" % node.number, node.ram)]
+            numa += ",memdev=ram%d" % node.number
+        cpus = node.cpus
+        if cpus is None and node is scenario.nodes[0]:
+            cpus = "0-%d" % (scenario.smp - 1)
+        if cpus:
+            numa += ",cpus=%s" % cpus
+        args += ["-numa", numa]
+    for dimm in scenario.dimms.values():
+        if dimm.boot:
+            args += ["-object", backend("mem-" + dimm.name, dimm.size)]
+            args += ["-device", ",".join(
+                value if key == "driver" else "%s=%s" % (key, value)
+                for key, value in device(dimm).items())]
+    return args
+
+
+def die_with_parent():
+    """In the child: end QEMU even when this program is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Machine:
+    """One QEMU process and its logs under @out."""
+
+    def __init__(self, scenario, kernel, initramfs, out, accel="tcg",
+                 extra_cmdline="", init_args="", terminal=False):
+        self.scenario = scenario
+        self.kernel = kernel
+        self.initramfs = initramfs
+        self.out = out
+        self.accel = accel
+        self.terminal = terminal
+        self.cmdline = kernel_cmdline(scenario, extra_cmdline)
+        if init_args:
+            self.cmdline += " -- " + init_args
+        self.console_path = os.path.join(out, "console.log")
+        self.qemu_log_path = os.path.join(out, "qemu.log")
+        self.process = None
+        self.qmp = None
+        self.folder = None
+        self.stderr = None
+        self.qmp_log = None
+
+    def arguments(self):
+        """The whole QEMU command line."""
+        scenario = self.scenario
+        args = [QEMU, "-nodefaults", "-no-user-config", "-display", "none",
+                "-no-reboot", "-machine", "q35"]
+        args += accelerator(self.accel)
+        args += ["-cpu", cpu_argument(scenario.cpu, self.accel),
+                 "-smp", str(scenario.smp)]
+        args += memory_arguments(scenario)
+        args += ["-qmp", "unix:%s,server=on,wait=off" % self.path("qmp")]
+        args += self._console()
+        args += ["-chardev", "socket,id=agent,path=%s,server=on,wait=off" %
+                 self.path("agent"), "-serial", "chardev:agent"]
+        args += ["-d", "guest_errors", "-D", self.qemu_log_path]
+        args += scenario.qemu
+        args += ["-kernel", self.kernel, "-initrd", self.initramfs,
+                 "-append", self.cmdline]
+        return args
+
+    def _console(self):
+        if self.terminal:
+            return ["-chardev", "stdio,id=console,signal=off",
+                    "-serial", "chardev:console",
+                    "-qmp", "unix:%s,server=on,wait=off" % self.path("user")]
+        return ["-chardev", "file,id=console,path=%s" % self.console_path,
+                "-serial", "chardev:console"]
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def start(self):
+        """Start QEMU; return when its monitor answers."""
+        os.makedirs(self.out, exist_ok=True)
+        for name in ("console.log", "qemu.log", "qmp.log"):
+            with open(os.path.join(self.out, name), "wb"):
+                pass
+        self.folder = tempfile.mkdtemp(prefix="vmtest.")
+        args = self.arguments()
+        self.stderr = open(os.path.join(self.out, "qemu.stderr"), "wb")
+        self.qmp_log = open(os.path.join(self.out, "qmp.log"), "w",
+                            encoding="utf-8")
+        with open(os.path.join(self.out, "qemu.args"), "w",
+                  encoding="utf-8") as log:
+            log.write("\n".join(args) + "\n")
+        streams = {} if self.terminal else {"stdin": subprocess.DEVNULL,
+                                            "stdout": self.stderr}
+        self.process = subprocess.Popen(
+            args, stderr=self.stderr, start_new_session=not self.terminal,
+            preexec_fn=die_with_parent, **streams)
+        self.qmp = self._connect(
+            "qmp", lambda path: Qmp(path, self.qmp_log))
+        self.qmp.negotiate()
+
+    def agent_socket(self):
+        """A connected socket to the guest's second serial port."""
+        def connect(path):
+            agent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            agent.connect(path)
+            return agent
+        return self._connect("agent", connect)
+
+    def _connect(self, name, connect):
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if not self.alive():
+                raise MachineError("QEMU ended: %s" % self._stderr_text())
+            try:
+                return connect(self.path(name))
+            except (FileNotFoundError, ConnectionRefusedError):
+                time.sleep(0.02)
+        raise MachineError("QEMU opened no '%s' socket" % name)
+
+    def _stderr_text(self):
+        path = os.path.join(self.out, "qemu.stderr")
+        with open(path, encoding="utf-8", errors="replace") as log:
+            lines = log.read().strip().splitlines()
+        return lines[-1] if lines else "status %s" % self.process.returncode
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def console(self):
+        """The console so far."""
+        return self._read(self.console_path)
+
+    def qemu_log(self):
+        """What QEMU logged about the guest so far."""
+        return self._read(self.qemu_log_path)
+
+    @staticmethod
+    def _read(path):
+        try:
+            with open(path, encoding="utf-8", errors="replace",
+                      newline="") as log:
+                return log.read().replace("\r", "")
+        except FileNotFoundError:
+            return ""
+
+    def settle(self):
+        """Let the guest finish what it is writing, so no splat is cut off."""
+        size = -1
+        for _ in range(10):
+            before, size = size, len(self.console())
+            if before == size or not self.alive():
+                return
+            time.sleep(0.3)
+
+    def stop(self):
+        """End QEMU, by this process's pid only, and remove the sockets."""
+        if self.process is not None:
+            self._end_process()
+        if self.qmp:
+            self.qmp.close()
+        for log in (self.stderr, self.qmp_log):
+            if log:
+                log.close()
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end_process(self):
+        if self.alive() and self.qmp:
+            try:
+                self.qmp.command("quit", timeout=3)
+            except (QmpError, OSError):
+                pass
+        for end in (None, self.process.terminate, self.process.kill):
+            if end and self.alive():
+                end()
+            try:
+                self.process.wait(timeout=3)
+                return
+            except subprocess.TimeoutExpired:
+                continue

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a scenario needs, and the reason to skip when that is not there."""
+
+
+def unmet_on_host(scenario):
+    """A reason not to start the machine, None when there is none."""
+    for kind, what in scenario.needs:
+        if kind == "host-mem" and available_mib() < int(what):
+            return "needs %s MiB of free host memory" % what
+    return None
+
+
+def available_mib():
+    """MiB of host memory that can be used without swapping."""
+    with open("/proc/meminfo", encoding="ascii") as meminfo:
+        for line in meminfo:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) >> 10
+    return 0
+
+
+def unmet_in_guest(scenario, guest):
+    """A reason not to do the steps, None when there is none."""
+    for kind, what in scenario.needs:
+        reason = CHECKS.get(kind, _nothing)(guest, what)
+        if reason:
+            return reason
+    return None
+
+
+def _nothing(_guest, _what):
+    return None
+
+
+def _config(guest, what):
+    status, _ = guest.run("zcat /proc/config.gz | grep -q '^CONFIG_%s=[ym]'" %
+                          what)
+    return "the kernel has no CONFIG_%s" % what if status else None
+
+
+def _no_config(guest, what):
+    return None if _config(guest, what) else "the kernel has CONFIG_%s" % what
+
+
+def _cpu(guest, what):
+    status, _ = guest.run("grep -qw %s /proc/cpuinfo" % what)
+    return "the CPU has no %s" % what if status else None
+
+
+def _symbol(guest, what):
+    return None if guest.symbol(what) else "the kernel has no %s" % what
+
+
+def _file(guest, what):
+    status, _ = guest.run("test -e %s" % what)
+    return "the guest has no %s" % what if status else None
+
+
+def _program(guest, what):
+    status, _ = guest.run("command -v %s" % what)
+    return "the guest has no program %s" % what if status else None
+
+
+CHECKS = {"config": _config, "no-config": _no_config, "cpu": _cpu,
+          "symbol": _symbol, "file": _file, "program": _program}

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Scenarios: the text files under scenarios/, read into plain data.
+
+The grammar is described in README. This file only knows its shape: which
+words exist, how many arguments they take and where a number or a size is
+expected. What a step does is in steps.py.
+"""
+
+import os
+import re
+import shlex
+
+SCENARIO_DIR = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                            "scenarios")
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+# Step verbs: (fewest arguments, most arguments, last one takes the whole rest)
+VERBS = {
+    "guest": (1, 1, True),
+    "guest!": (1, 1, True),
+    "report": (1, 1, True),
+    "spawn": (2, 2, True),
+    "stop": (1, 1, False),
+    "wait": (1, 1, False),
+    "running": (1, 1, False),
+    "ready": (1, 1, False),
+    "plug": (1, 1, False),
+    "replug": (2, 2, False),
+    "unplug": (1, 1, False),
+    "try-unplug": (1, 1, False),
+    "unplug-refused": (1, 2, True),
+    "eject": (1, 1, False),
+    "eject-refused": (1, 2, True),
+    "ost": (2, 2, False),
+    "online": (2, 2, False),
+    "offline": (1, 1, False),
+    "save": (1, 1, False),
+    "same": (2, 9, False),
+    "gone": (1, 1, False),
+    "unmapped": (1, 2, False),
+    "mapped": (1, 2, False),
+    "directmap": (0, 0, False),
+    "count": (2, 2, False),
+    "console": (1, 1, True),
+    "no-console": (1, 1, True),
+    "console-count": (2, 2, True),
+    "kunit": (0, 1, True),
+    "sleep": (1, 1, False),
+    "repeat": (1, 3, False),
+    "end": (0, 0, False),
+}
+
+
+class ScenarioError(Exception):
+    """A scenario file that cannot be understood; the text names the line."""
+
+
+def parse_size(text):
+    """Bytes of a size such as 512M, 0x1000 or 1G."""
+    match = re.fullmatch(r"(0x[0-9a-fA-F]+|\d+)([KMGT]?)", text)
+    if not match:
+        raise ValueError("'%s' is not a size" % text)
+    return int(match.group(1), 0) * UNITS[match.group(2)]
+
+
+class Dimm:
+    """A DIMM: on the command line (boot) or plugged later by a step."""
+
+    def __init__(self, name, size):
+        self.name = name
+        self.size = size
+        self.node = None
+        self.slot = None
+        self.addr = None
+        self.align = None
+        self.boot = False
+
+    @property
+    def end(self):
+        return self.addr + self.size
+
+
+class Node:
+    """A NUMA node of the machine."""
+
+    def __init__(self, number):
+        self.number = number
+        self.ram = 0
+        self.cpus = None
+
+
+class Step:
+    """One line to be done; a repeat holds the lines up to its end."""
+
+    def __init__(self, verb, args, line, text):
+        self.verb = verb
+        self.args = args
+        self.line = line
+        self.text = text
+        self.body = []
+
+
+class Scenario:
+    """What a file says, nothing derived except the shape of the machine."""
+
+    def __init__(self, name):
+        self.name = name
+        self.about = ""
+        self.ram = 1 << 30
+        self.maxmem = 16 << 30
+        self.slots = 8
+        self.smp = 4
+        self.cpu = "max"
+        self.memmap = True
+        self.qemu = []
+        self.nodes = []
+        self.dimms = {}
+        self.cmdline = ""
+        self.timeout = 60
+        self.needs = []
+        self.control = None
+        self.fails = []
+        self.allow_console = []
+        self.allow_qemu = []
+        self.steps = []
+
+
+class Parser:
+    """Reads one file, line by line."""
+
+    def __init__(self, name, path):
+        self.path = path
+        self.number = 0
+        self.scenario = Scenario(name)
+        self.open_blocks = [self.scenario.steps]
+
+    def parse(self):
+        with open(self.path, encoding="utf-8") as source:
+            for self.number, line in enumerate(source, 1):
+                line = line.strip()
+                if line and not line.startswith("#"):
+                    self._line(line)
+        self._finish()
+        return self.scenario
+
+    def _fail(self, message):
+        raise ScenarioError("%s:%d: %s" % (os.path.basename(self.path),
+                                           self.number, message))
+
+    def _line(self, line):
+        word, _, rest = line.partition(" ")
+        rest = rest.strip()
+        header = getattr(self, "_head_" + word.replace("-", "_"), None)
+        try:
+            if header:
+                header(rest)
+            elif word in VERBS:
+                self._step(word, rest, line)
+            else:
+                self._fail("unknown word '%s'" % word)
+        except ValueError as error:
+            self._fail(str(error))
+
+    def _step(self, verb, rest, line):
+        fewest, most, greedy = VERBS[verb]
+        if greedy:
+            args = rest.split(None, most - 1) if rest else []
+        else:
+            args = shlex.split(rest)
+        if not fewest <= len(args) <= most:
+            self._fail("'%s' takes %d to %d arguments" % (verb, fewest, most))
+        if verb == "end":
+            if len(self.open_blocks) == 1:
+                self._fail("'end' without 'repeat'")
+            self.open_blocks.pop()
+            return
+        step = Step(verb, args, self.number, line)
+        self.open_blocks[-1].append(step)
+        if verb == "repeat":
+            int(args[0])
+            if args[1:] and (len(args) != 3 or args[1] != "until-gone"):
+                self._fail("'repeat' is followed by N [until-gone DIMM]")
+            self.open_blocks.append(step.body)
+        self._check_dimm(step)
+
+    def _check_dimm(self, step):
+        by_verb = ("plug", "replug", "unplug", "try-unplug", "unplug-refused",
+                   "eject", "eject-refused", "ost", "online", "offline",
+                   "gone", "mapped", "unmapped")
+        name = None
+        if step.verb in by_verb:
+            name = step.args[0]
+        elif step.verb == "repeat" and len(step.args) == 3:
+            name = step.args[2]
+        if name is not None and name not in self.scenario.dimms:
+            self._fail("no dimm is called '%s'" % name)
+
+    def _head_about(self, rest):
+        self.scenario.about = rest
+
+    def _head_machine(self, rest):
+        for key, value in self._pairs(rest):
+            if key in ("ram", "maxmem"):
+                setattr(self.scenario, key, parse_size(value))
+            elif key in ("slots", "smp"):
+                setattr(self.scenario, key, int(value))
+            elif key == "cpu":
+                self.scenario.cpu = value
+            elif key == "memmap":
+                self.scenario.memmap = value != "off"
+            else:
+                self._fail("machine has no '%s'" % key)
+
+    def _head_qemu(self, rest):
+        self.scenario.qemu += shlex.split(rest)
+
+    def _head_node(self, rest):
+        number, _, rest = rest.partition(" ")
+        node = Node(int(number))
+        for key, value in self._pairs(rest):
+            if key == "ram":
+                node.ram = parse_size(value)
+            elif key == "cpus":
+                node.cpus = value
+            else:
+                self._fail("node has no '%s'" % key)
+        self.scenario.nodes.append(node)
+
+    def _head_dimm(self, rest):
+        words = shlex.split(rest)
+        if len(words) < 2:
+            self._fail("'dimm' takes a name and a size")
+        if words[0] in self.scenario.dimms:
+            self._fail("dimm '%s' is there twice" % words[0])
+        dimm = Dimm(words[0], parse_size(words[1]))
+        for word in words[2:]:
+            key, _, value = word.partition("=")
+            if word == "boot":
+                dimm.boot = True
+            elif key in ("node", "slot"):
+                setattr(dimm, key, int(value))
+            elif key in ("addr", "align"):
+                setattr(dimm, key, parse_size(value))
+            else:
+                self._fail("dimm has no '%s'" % word)
+        self.scenario.dimms[dimm.name] = dimm
+
+    def _head_cmdline(self, rest):
+        self.scenario.cmdline = (self.scenario.cmdline + " " + rest).strip()
+
+    def _head_timeout(self, rest):
+        self.scenario.timeout = int(rest)
+
+    def _head_needs(self, rest):
+        kind, _, what = rest.partition(" ")
+        if kind not in ("config", "no-config", "cpu", "symbol", "file",
+                        "program", "host-mem") or not what:
+            self._fail("'needs' is followed by config, no-config, cpu, "
+                       "symbol, file, program or host-mem, and a name")
+        self.scenario.needs.append((kind, what.strip()))
+
+    def _head_control(self, rest):
+        verdict, _, pattern = rest.partition(" ")
+        if verdict == "passes":
+            self.scenario.control = []
+        elif verdict == "fails" and pattern:
+            self.scenario.control = (self.scenario.control or [])
+            self.scenario.control.append(self._regex(pattern))
+        else:
+            self._fail("'control' is followed by 'passes' or 'fails REGEX'")
+
+    def _head_fails(self, rest):
+        self.scenario.fails.append(self._regex(rest))
+
+    def _head_allow(self, rest):
+        where, _, pattern = rest.partition(" ")
+        if where == "console":
+            self.scenario.allow_console.append(self._regex(pattern))
+        elif where == "qemu":
+            self.scenario.allow_qemu.append(self._regex(pattern))
+        else:
+            self._fail("'allow' is followed by console or qemu, and a regex")
+
+    def _regex(self, pattern):
+        try:
+            return re.compile(pattern.strip())
+        except re.error as error:
+            return self._fail("'%s': %s" % (pattern, error))
+
+    def _pairs(self, rest):
+        for word in shlex.split(rest):
+            key, equals, value = word.partition("=")
+            if not equals:
+                self._fail("'%s' is not KEY=VALUE" % word)
+            yield key, value
+
+    def _finish(self):
+        scenario = self.scenario
+        if len(self.open_blocks) != 1:
+            self._fail("'repeat' without 'end'")
+        if not scenario.about:
+            self._fail("no 'about' line")
+        if not scenario.steps:
+            self._fail("no steps: a scenario that does nothing proves nothing")
+        if not scenario.nodes:
+            node = Node(0)
+            node.ram = scenario.ram
+            scenario.nodes.append(node)
+        if sum(node.ram for node in scenario.nodes) != scenario.ram:
+            self._fail("the nodes' ram does not add up to machine ram")
+
+
+def names():
+    """Names of all scenarios, sorted."""
+    return sorted(name for name in os.listdir(SCENARIO_DIR)
+                  if not name.startswith("."))
+
+
+def load(name):
+    """The scenario called @name, or a file when @name has a slash."""
+    path = name if "/" in name else os.path.join(SCENARIO_DIR, name)
+    return Parser(os.path.basename(name), path).parse()

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Checks of the harness itself that need no guest, as KTAP.
+
+The oracle-* scenarios prove the oracles on a running guest; here every
+pattern of the console scan meets a line that it has to find, and the grammar
+meets the mistakes it has to name.
+"""
+
+import os
+import re
+import tempfile
+
+import judge
+import machine
+import mkinitramfs
+import scenario as scenarios
+
+# A line as the kernel writes it for each fault that has to be found.
+FAULTS = """
+BUG: unable to handle page fault for address: ffd435d604000000
+BUG: kernel NULL pointer dereference, address: 0000000000000008
+BUG: KASAN: slab-use-after-free in free_pagetable+0x10/0x80
+BUG: KFENCE: out-of-bounds read in test+0x1/0x2
+BUG: sleeping function called from invalid context at mm/page_alloc.c:1
+BUG: scheduling while atomic: kworker/0:1/12/0x00000002
+BUG: Bad page state in process kworker/u16:0  pfn:100000
+BUG: Bad page map in process bash  pte:8000000100000067 pmd:01
+BUG: Bad rss-counter state mm:0000000012345678 type:MM_ANONPAGES val:1
+BUG: workqueue lockup - pool cpus=1 node=0 flags=0x0 nice=0 stuck for 41s!
+kernel BUG at mm/memory_hotplug.c:2295!
+WARNING: CPU: 1 PID: 11 at arch/x86/mm/init_64.c:1 remove_pagetable+0x1/0x2
+WARNING: possible circular locking dependency detected
+WARNING: possible recursive locking detected
+WARNING: suspicious RCU usage
+WARNING: bad unlock balance detected!
+Oops: Oops: 0000 [#1] SMP NOPTI
+Oops: general protection fault, probably for non-canonical address 0xdead: 0
+Kernel panic - not syncing: System is deadlocked on memory
+UBSAN: array-index-out-of-bounds in mm/sparse.c:1:2
+watchdog: BUG: soft lockup - CPU#2 stuck for 26s! [kworker/u16:0:11]
+INFO: task kworker/u16:0:11 blocked for more than 120 seconds.
+rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
+rcu: INFO: rcu_sched self-detected stall on CPU
+page dumped because: VM_BUG_ON_PAGE(PagePoisoned(page))
+pagealloc: memory corruption
+list_del corruption. prev->next should be ff00, but was ff01
+refcount_t: underflow; use-after-free.
+ODEBUG: free active (active state 0) object: ff00 object type: work_struct
+kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
+unreferenced object 0xff1100010a000000 (size 64):
+mm/pgtable-generic.c:50: bad pmd ff00(8000000000000000)
+Out of memory: Killed process 93 (hammer) total-vm:1kB, anon-rss:1kB
+MAX_LOCKDEP_CHAINS too low!
+DEBUG_LOCKS_WARN_ON(1)
+        not ok 3 split_range_unaligned
+hammer[84]: segfault at 0 ip 0000000000401000 sp 00007ffe error 4
+"""
+
+# Lines that are no fault.
+HARMLESS = """
+Linux version 7.3.4 (a@b) (gcc, ld) #1 SMP PREEMPT_DYNAMIC
+memory memory32: Offline failed.
+ok 1 split_range_unaligned
+mem auto-init: stack:off, heap alloc:off, heap free:off
+Policy zone: DMA32
+debug_pagealloc: disabled
+"""
+
+# What is wrong with a scenario, and a part of what has to be said about it.
+MISTAKES = [
+    ("about x\nfly away", "x:2: unknown word 'fly'"),
+    ("about x", "no steps"),
+    ("guest true", "no 'about'"),
+    ("about x\nunplug d0", "no dimm is called 'd0'"),
+    ("about x\ndimm d0 12Q\nguest true", "'12Q' is not a size"),
+    ("about x\ndimm d0 1G far\nguest true", "dimm has no 'far'"),
+    ("about x\ndimm d0 1G\ndimm d0 1G\nguest true", "there twice"),
+    ("about x\nrepeat 3\nguest true", "'repeat' without 'end'"),
+    ("about x\nguest true\nend", "'end' without 'repeat'"),
+    ("about x\ndimm d0 1G\nplug", "takes 1 to 1 arguments"),
+    ("about x\ncontrol maybe\nguest true", "'control' is followed by"),
+    ("about x\nfails [\nguest true", "'['"),
+    ("about x\nmachine ram=2G\nnode 0 ram=1G\nguest true", "add up"),
+    ("about x\nmachine wheels=4\nguest true", "machine has no 'wheels'"),
+    ("about x\nneeds luck\nguest true", "'needs' is followed by"),
+    ("about x\nguest 'unbalanced\nunplug 'd0", "No closing quotation"),
+]
+
+
+def parse(text):
+    """Scenario of @text, or the text of the error."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "x")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text + "\n")
+        try:
+            return scenarios.load(path)
+        except scenarios.ScenarioError as error:
+            return str(error)
+
+
+def check_faults():
+    for line in FAULTS.strip().splitlines():
+        assert judge.console_faults("[    1.5] " + line), line
+
+
+def check_patterns_used():
+    """No pattern is without a line that needs it or one like it."""
+    lines = FAULTS.strip().splitlines()
+    used = [pattern for pattern in judge.CONSOLE
+            if any(re.search(pattern, line) for line in lines)]
+    assert len(used) > len(judge.CONSOLE) * 0.6, len(used)
+
+
+def check_harmless():
+    faults = judge.console_faults(HARMLESS)
+    assert not faults, faults
+
+
+def check_allowed():
+    allowed = [re.compile("expected by the test")]
+    text = "WARNING: expected by the test\nWARNING: another"
+    assert judge.console_faults(text, allowed) == ["WARNING: another"]
+
+
+def check_qemu_log():
+    text = "Invalid read at addr 0x100000040, size 8, region '(null)'"
+    assert judge.qemu_faults(text, [(0x100000000, 0x140000000)])
+    assert not judge.qemu_faults(text, [(0x140000000, 0x180000000)])
+    text = "Invalid access at addr 0x40, size 1, region '(null)'"
+    assert not judge.qemu_faults(text, [(0x100000000, 0x140000000)])
+
+
+def check_kunit():
+    good = "suite a\nKTAP version 1\n1..1\n    ok 1 x\n    ok 2 y\nok 1 a\n"
+    bad = "suite b\n    ok 1 x\n    not ok 2 y\nnot ok 1 b\n"
+    cut = "suite c\n    ok 1 x\n"
+    idle = "suite d\n    ok 1 x # SKIP no\nok 1 d\n"
+    assert judge.kunit_suites(good + bad + cut + idle) == [
+        ("a", 2, None), ("b", 1, "not ok 2 y"), ("c", 1, "no result"),
+        ("d", 0, "no case ran")]
+
+
+def outcome(booted=True, failures=(), steps=1, skip=None):
+    made = judge.Outcome()
+    made.booted = booted
+    made.failures = list(failures)
+    made.steps_done = steps
+    made.skip = skip
+    return made
+
+
+def check_verdict():
+    stated = [re.compile("BUG: stated")]
+    assert judge.verdict(outcome(), [])[0]
+    assert not judge.verdict(outcome(failures=["x"]), [])[0]
+    assert not judge.verdict(outcome(steps=0), [])[0], "nothing ran"
+    assert judge.verdict(outcome(failures=["BUG: stated"]), stated)[0]
+    assert not judge.verdict(outcome(), stated)[0], "control passed"
+    assert not judge.verdict(outcome(failures=["other"]), stated)[0]
+    assert not judge.verdict(outcome(booted=False,
+                                     failures=["BUG: stated"]), stated)[0]
+    assert judge.verdict(outcome(skip="reason"), stated)[0]
+
+
+def check_mistakes():
+    for text, said in MISTAKES:
+        answer = parse(text)
+        assert isinstance(answer, str) and said in answer, (text, answer)
+
+
+def check_plan():
+    made = parse("about x\nnode 0 ram=1G\nnode 1\ndimm a 512M boot\n"
+                 "dimm b 512M boot\ndimm c 1G align=1G\nguest true")
+    machine.plan(made)
+    assert [dimm.addr for dimm in made.dimms.values()] == [
+        4 << 30, (4 << 30) + (512 << 20), 5 << 30]
+    assert machine.memmap_arguments(made) == ["memmap=0x40000000@0x100000000"]
+    assert [dimm.slot for dimm in made.dimms.values()] == [0, 1, 2]
+
+
+def check_dimm_window():
+    gib = 1 << 30
+    assert machine.dimm_window(1 * gib) == 4 * gib
+    assert machine.dimm_window(2 * gib) == 4 * gib
+    assert machine.dimm_window(3 * gib) == 5 * gib
+    assert machine.dimm_window(64 * gib) == 66 * gib
+
+
+def check_repository_scenarios():
+    for name in scenarios.names():
+        machine.plan(scenarios.load(name))
+
+
+def check_cpio():
+    with tempfile.TemporaryFile() as out:
+        cpio = mkinitramfs.Cpio(out)
+        cpio.text("a/b/c", "hello")
+        cpio.finish()
+        out.seek(0)
+        data = out.read()
+    assert data.count(b"070701") == 4 and len(data) % 4 == 0
+    assert b"a/b/c\0" in data and b"hello" in data
+
+
+CHECKS = [check_faults, check_patterns_used, check_harmless, check_allowed,
+          check_qemu_log, check_kunit, check_verdict, check_mistakes, check_plan,
+          check_dimm_window, check_repository_scenarios, check_cpio]
+
+
+def main():
+    """Run all checks; 0 when none failed."""
+    failed = 0
+    print("KTAP version 1\n1..%d" % len(CHECKS))
+    for number, check in enumerate(CHECKS, 1):
+        try:
+            check()
+            print("ok %d %s" % (number, check.__name__))
+        except (AssertionError, scenarios.ScenarioError) as error:
+            failed += 1
+            print("# %s\nnot ok %d %s" % (error, number, check.__name__))
+    print("# Totals: pass:%d fail:%d xfail:0 xpass:0 skip:0 error:0" %
+          (len(CHECKS) - failed, failed))
+    return 1 if failed else 0
