@@ -23,7 +23,7 @@ refresh: setup ## write the commits of build/linux back to patches/ and the new 
 	bin/refresh
 
 # Edits in progress in build/linux are built as they are.
-kernel: setup ## build build/$(KERNEL)/bzImage (KERNEL=base, patched or patched-debug)
+kernel: setup ## build build/KERNEL/bzImage (KERNEL=base, patched or patched-debug; default patched)
 	bin/compose -k
 	bin/kernel $(KERNEL)
 

@@ -39,18 +39,20 @@ base_get() {
 	echo "$_v"
 }
 
-# One script at a time may change build/; the lock ends with the process.
+# One script at a time may change build/, another waits a while; the lock ends with the process.
 lock_build() {
 	mkdir -p "$build"
 	[ -z "${BUILD_LOCKED-}" ] || return 0
 	exec 9>"$build/lock"
-	flock -n 9 || die "another script is changing build/ right now"
+	flock -w "${LOCK_WAIT:-60}" 9 || die "another script is changing build/ right now"
 	export BUILD_LOCKED=1
 }
 
 # $tmp: a folder that goes away with the script.
 make_tmp() {
 	mkdir -p "$build"
+	# Those of runs that were killed.
+	find "$build" -mindepth 1 -maxdepth 1 -name 'tmp.*' -mtime +0 -exec rm -rf {} +
 	tmp=$(mktemp -d "$build/tmp.XXXXXX")
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 130' INT
@@ -82,6 +84,14 @@ series_list() {
 		files[path]; print part "\tfile\t" path; next
 	}
 	{ bad("not understood") }' "$top/patches/series"
+}
+
+# ours PATH: true for a path that belongs to this project and cannot be a file of the kernel too.
+ours() {
+	case $1 in
+	bin/* | tests/* | bench/* | patches/* | build/* | out/* | .ci/* | .git/* | base | README.md) true;;
+	*) false;;
+	esac
 }
 
 # repo_files LIST: the files of this repository that a series_list output stands for.
