@@ -26,7 +26,7 @@ struct test_tables {
 	pgd_t *pgd;
 	struct page *pages[TEST_TABLES];
 	unsigned int nr;
-	spinlock_t lock;
+	spinlock_t lock;	/* of the walk; nobody else takes it */
 	struct hotremove_gather gather;
 	struct hotremove_walk walk;
 };
@@ -369,6 +369,7 @@ static struct kunit_suite hotremove_test_suite = {
 	.exit = hotremove_test_exit,
 	.test_cases = hotremove_test_cases,
 };
+
 kunit_test_suite(hotremove_test_suite);
 
 MODULE_DESCRIPTION("KUnit tests of the x86 memory hot-remove page table code");

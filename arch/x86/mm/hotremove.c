@@ -43,13 +43,13 @@
  */
 
 #include <linux/cleanup.h>
+#include <linux/efi.h>
 #include <linux/memory_hotplug.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pgalloc.h>
 #include <linux/pgalloc_tag.h>
 
-#include <asm/efi.h>
 #include <asm/set_memory.h>
 #include <asm/tlbflush.h>
 

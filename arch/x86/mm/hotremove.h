@@ -36,7 +36,7 @@ struct hotremove_gather {
  */
 struct hotremove_walk {
 	struct hotremove_gather *gather;
-	spinlock_t *lock;
+	spinlock_t *lock;	/* of the entries: cpa_lock or page_table_lock */
 	struct vmem_altmap *altmap;
 	bool direct;
 	unsigned long cleared[PG_LEVEL_NUM];
