@@ -38,8 +38,10 @@
  * gather. Entries are looked at and cleared under the lock of those who also
  * change entries of memory that is going: cpa_lock for the direct map, where
  * set_memory_*() walk and write, and init_mm.page_table_lock for the vmemmap,
- * where hugetlb splits leaves. A walker that found an entry before it was
- * cleared has left the table when the lock is taken to clear the entry above.
+ * where hugetlb splits leaves. One of set_memory_*() that found an entry before
+ * it was cleared has left the table when the lock is taken to clear the entry
+ * above. Hugetlb walks without the lock, through tables that have entries of
+ * the memory it owns, and so are not empty.
  */
 
 #include <linux/cleanup.h>
