@@ -133,6 +133,7 @@ class Outcome:
 
     def __init__(self):
         self.booted = False
+        self.silent_boot = False
         self.skip = None
         self.failures = []
         self.notes = []

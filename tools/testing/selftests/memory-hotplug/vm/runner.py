@@ -29,7 +29,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = os.path.dirname(HERE)
 CFLAGS = ["-static", "-O2", "-Wall", "-Wextra", "-pthread"]
 
-BOOT_SECONDS = 60
+BOOT_SECONDS = 40
 COMMAND_SECONDS = 60
 PROBE_SECONDS = 10
 
@@ -182,6 +182,20 @@ def make_jobs(args, chosen):
 
 
 def run_job(job, args, accel):
+    """Run a job, a second time if the guest went silent while it booted.
+
+    Under TCG on a busy host that was seen once in some 200 boots, after the
+    clocksource came up and before any memory was plugged or ejected.
+    """
+    outcome = attempt(job, args, accel)
+    if not outcome.silent_boot or stopping.is_set():
+        return outcome
+    again = attempt(job, args, accel)
+    again.notes.insert(0, "the guest did not boot, second try")
+    return again
+
+
+def attempt(job, args, accel):
     """Boot, do the steps, read the logs; return the Outcome."""
     outcome = judge.Outcome()
     started = time.monotonic()
@@ -223,7 +237,12 @@ def drive(job, args, machine, outcome, log):
     guest = Guest(agent, limits.scaled(COMMAND_SECONDS))
     run = Run(scenario, machine, guest, outcome, limits)
     agent.pulse = run.pulse
-    agent.wait_ready(limits.scaled(BOOT_SECONDS))
+    try:
+        agent.wait_ready(limits.scaled(BOOT_SECONDS))
+    except (StepError, GuestError):
+        outcome.silent_boot = machine.alive() and not judge.console_faults(
+            machine.console(), scenario.allow_console)
+        raise
     outcome.booted = True
     outcome.skip = needs.unmet_in_guest(scenario, guest)
     if not outcome.skip:
