@@ -23,10 +23,10 @@
  * Until step 4 a CPU with a stale translation still reads memory that belongs
  * to the removal.
  *
- * What is queued is linked through its struct page, so that memmap may not lie
- * in the memory that is removed, unless it comes from an altmap, which is not
- * queued. It does not: a memory block that hosts such memmap, or page tables,
- * cannot be taken offline.
+ * What is queued is linked through its struct page. Memmap and page tables that
+ * lie in memory which is offline, or has been removed in the same operation,
+ * are therefore not queued: they leave together with that memory. An altmap
+ * is not queued either.
  *
  * Top-level tables stay: their entries have been copied to the page tables of
  * every process, and to page tables that no list knows of (EFI runtime,
@@ -72,8 +72,9 @@ VISIBLE_IF_KUNIT void hotremove_gather_init(struct hotremove_gather *gather)
 
 static void hotremove_queue_table(struct hotremove_walk *walk, struct page *page)
 {
-	list_add(&page_ptdesc(page)->pt_list, &walk->gather->tables);
 	walk->gather->flush = true;
+	if (mhp_may_free_pages(page_to_pfn(page), 0))
+		list_add(&page_ptdesc(page)->pt_list, &walk->gather->tables);
 }
 
 /*
@@ -83,6 +84,8 @@ static void hotremove_queue_table(struct hotremove_walk *walk, struct page *page
 static void hotremove_queue_base_page(struct hotremove_walk *walk,
 				      struct page *page)
 {
+	if (!mhp_may_free_pages(page_to_pfn(page), 0))
+		return;
 	if (!PageReserved(page)) {
 		if (!put_page_testzero(page))
 			return;
@@ -104,7 +107,7 @@ static void hotremove_leaf(struct hotremove_walk *walk, struct page *page,
 		hotremove_queue_base_page(walk, page);
 	else if (walk->altmap)
 		vmem_altmap_free(walk->altmap, PTRS_PER_PTE);
-	else
+	else if (mhp_may_free_pages(page_to_pfn(page), PMD_ORDER))
 		list_add(&page->lru, &walk->gather->pmd_pages);
 }
 

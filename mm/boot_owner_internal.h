@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef __MM_BOOT_OWNER_INTERNAL_H
+#define __MM_BOOT_OWNER_INTERNAL_H
+
+#include <linux/boot_owner.h>
+
+/* A page that more sections need, one that is never freed, names this many. */
+#define BOOT_OWNER_MAX_NR	((1UL << 21) - 1)
+
+/* mm/boot_owner.c */
+void boot_owner_merge(struct boot_owner *owner, const struct boot_owner *other);
+
+/* mm/boot_owner_find.c */
+void boot_owner_find_all(boot_owner_fn fn, void *arg);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+unsigned long boot_owner_encode(const struct boot_owner *owner);
+void boot_owner_decode(unsigned long tag, struct boot_owner *owner);
+void boot_owner_tag(unsigned long pfn, unsigned long nr_pages,
+		    const struct boot_owner *owner, void *arg);
+#endif
+
+#endif /* __MM_BOOT_OWNER_INTERNAL_H */

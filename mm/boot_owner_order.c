@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What has to be removed first, and why memory cannot go offline.
+ */
+
+/**
+ * DOC: Order of removal
+ *
+ * A memory block may hold boot pages that sections elsewhere need: memmap and
+ * page tables, for the most part. It can be offline while they are in use, but
+ * it cannot be removed before these sections are. This file turns owners of
+ * pages into memory blocks:
+ *
+ * 1. boot_owner_remove_after() says which memory blocks have to be removed
+ *    before some memory. Memory that is removed at once, as one device, does
+ *    not wait for itself, and so cycles inside of a device are no obstacle.
+ * 2. boot_owner_check_remove() is the check before a removal.
+ * 3. boot_owner_report_unmovable() names the user of a boot page that keeps a
+ *    memory block online.
+ *
+ * Locking: device_hotplug_lock keeps the answer from changing, except that
+ * hugetlb can free memmap, which only makes memory blocks disappear from it. A
+ * reader without the lock gets a snapshot of something that changes; struct
+ * pages do not go away as long as the device of the memory block is there.
+ */
+
+#define pr_fmt(fmt) "memory hotplug: " fmt
+
+#include <linux/bitmap.h>
+#include <linux/boot_owner.h>
+#include <linux/err.h>
+#include <linux/memory.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/range.h>
+#include <linux/slab.h>
+
+#include "sparse.h"
+
+/* Memory that leaves, and what needs it. */
+struct order_walk {
+	const struct range *ranges;
+	unsigned int nr_ranges;
+	unsigned long *blocks;		/* bitmap of memory block ids */
+	struct boot_owner pinned_by;	/* who does not leave at all */
+};
+
+static bool order_leaves(const struct order_walk *walk, unsigned long section)
+{
+	phys_addr_t phys = PFN_PHYS(section_nr_to_pfn(section));
+	unsigned int i;
+
+	for (i = 0; i < walk->nr_ranges; i++)
+		if (phys >= walk->ranges[i].start && phys <= walk->ranges[i].end)
+			return true;
+	return false;
+}
+
+/* A section table and a pgdat are used whether memory is there or not. */
+static bool order_is_pinned(const struct boot_owner *owner)
+{
+	switch (owner->kind) {
+	case BOOT_OWNER_MEMMAP:
+	case BOOT_OWNER_VMEMMAP_TABLE:
+	case BOOT_OWNER_DIRECT_TABLE:
+	case BOOT_OWNER_USAGE:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static void order_add_page(unsigned long pfn, unsigned long nr_pages,
+			   const struct boot_owner *owner, void *arg)
+{
+	unsigned long end = owner->first + owner->nr;
+	struct order_walk *walk = arg;
+	unsigned long nr;
+
+	if (order_is_pinned(owner)) {
+		walk->pinned_by = *owner;
+		return;
+	}
+	for_each_present_section_nr(owner->first, nr) {
+		if (nr >= end)
+			break;
+		if (!order_leaves(walk, nr))
+			__set_bit(memory_block_id(nr), walk->blocks);
+	}
+}
+
+static void order_add_section(struct order_walk *walk, unsigned long section)
+{
+	unsigned long pfn = section_nr_to_pfn(section);
+
+	if (early_section(__nr_to_section(section)))
+		boot_owner_for_each(pfn, pfn + PAGES_PER_SECTION,
+				    order_add_page, walk);
+}
+
+static void order_add_ranges(struct order_walk *walk)
+{
+	unsigned long nr, end;
+	unsigned int i;
+
+	for (i = 0; i < walk->nr_ranges; i++) {
+		nr = pfn_to_section_nr(PHYS_PFN(walk->ranges[i].start));
+		end = pfn_to_section_nr(PHYS_PFN(walk->ranges[i].end));
+		for (; nr <= end; nr++)
+			if (present_section_nr(nr))
+				order_add_section(walk, nr);
+	}
+}
+
+static unsigned long order_nr_blocks(void)
+{
+	return memory_block_id(__highest_present_section_nr) + 1;
+}
+
+/**
+ * boot_owner_remove_after - find out what has to be removed before some memory
+ * @ranges: physical addresses that leave together
+ * @nr_ranges: number of ranges
+ * @nr_blocks: set to the number of bits
+ *
+ * Context: May sleep. See above.
+ * Return: a bitmap of memory block ids that the caller passes to
+ * bitmap_free(), or an ERR_PTR. -ENOMEM: no memory.
+ */
+unsigned long *boot_owner_remove_after(const struct range *ranges,
+				       unsigned int nr_ranges,
+				       unsigned long *nr_blocks)
+{
+	struct order_walk walk = {
+		.ranges		= ranges,
+		.nr_ranges	= nr_ranges,
+	};
+
+	*nr_blocks = order_nr_blocks();
+	walk.blocks = bitmap_zalloc(*nr_blocks, GFP_KERNEL);
+	if (!walk.blocks)
+		return ERR_PTR(-ENOMEM);
+	order_add_ranges(&walk);
+	return walk.blocks;
+}
+
+/**
+ * boot_owner_check_remove - can memory be removed as far as boot pages go?
+ * @ranges: physical addresses that leave together
+ * @nr_ranges: number of ranges
+ *
+ * Writes a line to the log if not.
+ *
+ * Context: May sleep. Holds device_hotplug_lock.
+ * Return: 0, or -EBUSY: memory that stays needs pages of it. -ENOMEM: no
+ * memory.
+ */
+int boot_owner_check_remove(const struct range *ranges, unsigned int nr_ranges)
+{
+	struct order_walk walk = {
+		.ranges		= ranges,
+		.nr_ranges	= nr_ranges,
+	};
+	unsigned long nr_blocks = order_nr_blocks();
+	char text[BOOT_OWNER_TEXT_SIZE];
+	int rc = 0;
+
+	walk.blocks = bitmap_zalloc(nr_blocks, GFP_KERNEL);
+	if (!walk.blocks)
+		return -ENOMEM;
+	order_add_ranges(&walk);
+	if (walk.pinned_by.kind != BOOT_OWNER_NONE) {
+		boot_owner_describe(&walk.pinned_by, text);
+		pr_warn("[mem %#llx-%#llx] cannot be removed: it holds the %s\n",
+			ranges->start, ranges->end, text);
+		rc = -EBUSY;
+	} else if (!bitmap_empty(walk.blocks, nr_blocks)) {
+		pr_warn("[mem %#llx-%#llx] cannot be removed: it holds memmap or page tables of memory blocks %*pbl, remove these first\n",
+			ranges->start, ranges->end, (int)nr_blocks,
+			walk.blocks);
+		rc = -EBUSY;
+	}
+	bitmap_free(walk.blocks);
+	return rc;
+}
+
+/**
+ * boot_owner_report_unmovable - say what keeps a memory block online
+ * @page: a page that cannot leave its memory block
+ *
+ * Writes a line to the log if it is a boot page.
+ *
+ * Context: The page does not get removed meanwhile. Not under zone->lock.
+ */
+void boot_owner_report_unmovable(const struct page *page)
+{
+	struct boot_owner owner = {};
+	char text[BOOT_OWNER_TEXT_SIZE];
+
+	if (!PageReserved(page))
+		return;
+	boot_owner_get(page, &owner);
+	boot_owner_describe(&owner, text);
+	pr_warn("memory%lu cannot go offline: it holds the %s\n",
+		memory_block_id(pfn_to_section_nr(page_to_pfn(page))), text);
+}

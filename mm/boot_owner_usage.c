@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Move usage maps of sections out of memory that goes offline.
+ */
+
+/**
+ * DOC: Usage maps
+ *
+ * The usage map of a section says which of its subsections exist, and has the
+ * flags of its pageblocks. At boot the maps of all sections of a node are
+ * allocated as one, in pages that hold nothing else. They are small and there
+ * is one pointer to each, so that they can move:
+ *
+ * 1. Each map in the range is copied to the slab, and published in
+ *    mem_section->usage.
+ * 2. The pages are given to the page allocator when no reader can be left.
+ *    Readers of the subsections use RCU. Readers of pageblock flags do not,
+ *    but they do not sleep either, which RCU-tasks waits for.
+ *
+ * A map that has moved is freed with its section. A section that is not there
+ * any longer has kept its map for the time when it returns; that one is
+ * dropped, and allocated when it is needed.
+ *
+ * Locking: mem_hotplug_lock is held for writing: subsections do not change.
+ * Pageblock flags change under zone->lock, which is held while they are copied.
+ * The exception is the hint of compaction to skip a pageblock, which may get
+ * lost.
+ */
+
+#include <linux/boot_owner.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+
+#include "boot_owner_internal.h"
+#include "sparse.h"
+
+static bool usage_in_range(const struct mem_section *ms,
+			   unsigned long start_pfn, unsigned long end_pfn)
+{
+	const void *usage = ms->usage;
+	unsigned long first, last;
+
+	if (!usage || !PageReserved(virt_to_page(usage)))
+		return false;
+	first = PHYS_PFN(__pa(usage));
+	last = PHYS_PFN(__pa(usage + mem_section_usage_size() - 1));
+	return first < end_pfn && last >= start_pfn;
+}
+
+static void usage_publish(struct mem_section *ms,
+			  struct mem_section_usage *new)
+{
+	memcpy(new, ms->usage, mem_section_usage_size());
+	/* Pairs with the address dependency in readers. */
+	smp_store_release(&ms->usage, new);
+}
+
+static int usage_move(struct mem_section *ms, unsigned long section)
+{
+	unsigned long pfn = section_nr_to_pfn(section);
+	struct mem_section_usage *new;
+	struct zone *zone;
+
+	if (!valid_section(ms)) {
+		WRITE_ONCE(ms->usage, NULL);
+		return 0;
+	}
+	zone = page_zone(pfn_to_page(pfn));
+	/* Pageblock flags of such a section have two locks. */
+	if (online_section(ms) &&
+	    zone != page_zone(pfn_to_page(pfn + PAGES_PER_SECTION - 1)))
+		return -EBUSY;
+
+	new = kmalloc(mem_section_usage_size(), GFP_KERNEL);
+	if (!new)
+		return -ENOMEM;
+	if (online_section(ms)) {
+		guard(spinlock_irqsave)(&zone->lock);
+		usage_publish(ms, new);
+	} else {
+		usage_publish(ms, new);
+	}
+	return 1;
+}
+
+static void usage_free_page(unsigned long pfn, unsigned long nr_pages,
+			    const struct boot_owner *owner, void *arg)
+{
+	if (owner->kind == BOOT_OWNER_USAGE)
+		free_reserved_page(pfn_to_page(pfn));
+}
+
+/**
+ * boot_owner_move_usage - free a range from usage maps
+ * @start_pfn: first page; online
+ * @end_pfn: page after the last one
+ *
+ * Context: May sleep. mem_hotplug_lock is held for writing.
+ * Return: 0, or a negative errno; maps may have moved then, and those that
+ * have not are where they were. -ENOMEM: no memory. -EBUSY: a map belongs to a
+ * section that lies in two zones.
+ */
+int boot_owner_move_usage(unsigned long start_pfn, unsigned long end_pfn)
+{
+	struct mem_section *ms;
+	bool moved = false;
+	unsigned long nr;
+	int rc;
+
+	mem_hotplug_assert_held_write();
+	if (!early_section(__pfn_to_section(start_pfn)))
+		return 0;
+	for (nr = 0; nr <= __highest_present_section_nr; nr++) {
+		ms = __nr_to_section(nr);
+		if (!ms || !usage_in_range(ms, start_pfn, end_pfn))
+			continue;
+		rc = usage_move(ms, nr);
+		if (rc < 0)
+			return rc;
+		moved = true;
+	}
+	if (!moved)
+		return 0;
+
+	synchronize_rcu();
+	synchronize_rcu_tasks();
+	boot_owner_for_each(start_pfn, end_pfn, usage_free_page, NULL);
+	return 0;
+}
