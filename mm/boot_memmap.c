@@ -302,7 +302,7 @@ static void __init boot_memmap_init_pages(unsigned long pfn,
  * Context: memory_dev_init(). Allocates.
  * Return: an altmap, to be freed with kfree() once the block is removed, or
  * NULL if the block does not host its memmap. It is NULL as well if it cannot
- * be allocated; the memmap stays reserved then, and the block online.
+ * be allocated; the memmap is boot memory like that of other blocks then.
  */
 struct vmem_altmap * __init boot_memmap_altmap(unsigned long section_nr)
 {

@@ -21,9 +21,9 @@
  *
  * Lifecycle:
  *
- * 1. boot_owner_init() tags, when struct pages of reserved memory are there
- *    and nothing has been freed. It reads page tables and pointers, so that
- *    the places that allocate need not know about tags.
+ * 1. boot_owner_init() tags, once struct pages of reserved memory are there. It
+ *    reads page tables and pointers, so that the places that allocate need not
+ *    know about tags.
  * 2. boot_owner_get() looks up, in any context, in constant time. Isolation
  *    asks boot_owner_may_stay() whether a page keeps its block from going
  *    offline.
@@ -116,12 +116,21 @@ static struct page *chunk_head(const struct page *page)
 	return pfn_to_page(ALIGN_DOWN(page_to_pfn(page), CHUNK_PAGES));
 }
 
+/* Struct pages of memory that is offline can be poisoned. */
+static bool page_is_reserved(const struct page *page)
+{
+	unsigned long flags = READ_ONCE(page->flags.f);
+
+	return flags != PAGE_POISON_PATTERN && flags & BIT(PG_reserved);
+}
+
 /* The page's own word; 0 if that is not a tag. */
 static unsigned long own_tag(const struct page *page)
 {
 	unsigned long tag = READ_ONCE(page->private);
 
-	if (FIELD_GET(TAG_MAGIC_MASK, tag) != TAG_MAGIC || !PageReserved(page))
+	if (FIELD_GET(TAG_MAGIC_MASK, tag) != TAG_MAGIC ||
+	    !page_is_reserved(page))
 		return 0;
 	return tag;
 }
@@ -132,10 +141,14 @@ static unsigned long page_tag(const struct page *page)
 	unsigned long tag = own_tag(page);
 
 	if (tag || !READ_ONCE(boot_owner_all_initialized) ||
-	    !PageReserved(page))
+	    !page_is_reserved(page))
 		return tag;
 	tag = own_tag(chunk_head(page));
-	return tag & TAG_CHUNK ? tag : 0;
+	if (tag & TAG_CHUNK)
+		return tag;
+	/* The chunk may have been split just now; pairs with split_chunk(). */
+	smp_rmb();
+	return own_tag(page);
 }
 
 static void write_tag(struct page *page, unsigned long tag)
@@ -158,8 +171,10 @@ static void split_chunk(struct page *head, unsigned long tag)
 
 	lockdep_assert_held(&boot_owner_lock);
 	for (i = 1; i < CHUNK_PAGES; i++)
-		if (PageReserved(head + i) && !own_tag(head + i))
+		if (page_is_reserved(head + i) && !own_tag(head + i))
 			write_tag(head + i, tag & ~TAG_CHUNK);
+	/* Who sees that there is no chunk sees the tags: see page_tag(). */
+	smp_wmb();
 	write_tag(head, tag & ~TAG_CHUNK);
 }
 
@@ -255,24 +270,9 @@ static void release_tags(struct page *page, unsigned int order,
 		write_tag(page + i, tag & TAG_PARKED ? tag | TAG_VACANT : 0);
 }
 
-/**
- * boot_owner_release - the user of boot pages does not need them any longer
- * @page: first page; reserved
- * @order: 2^@order pages, at most a PMD leaf, with the same owner
- *
- * To be called before the pages are given to the page allocator.
- *
- * Context: Any context in which a spinlock can be taken, but not in interrupts.
- * Return: false if they can be freed. true if they lie in a memory block that
- * is offline: nothing more is to be done, they are free when it is online.
- */
-bool boot_owner_release(struct page *page, unsigned int order)
+static unsigned long release_locked(struct page *page, unsigned int order)
 {
 	unsigned long tag;
-
-	if (!page_tag(page))
-		return false;
-	kmemleak_free_part_phys(page_to_phys(page), PAGE_SIZE << order);
 
 	guard(spinlock)(&boot_owner_lock);
 	tag = page_tag(page);
@@ -281,7 +281,35 @@ bool boot_owner_release(struct page *page, unsigned int order)
 		tag &= ~TAG_CHUNK;
 	}
 	release_tags(page, order, tag);
-	return tag & TAG_PARKED;
+	return tag;
+}
+
+/* Whoever scans for leaks reads what was allocated at boot. */
+static void forget_leaks(unsigned long pfn, unsigned long nr_pages)
+{
+	kmemleak_free_part_phys(PFN_PHYS(pfn), PFN_PHYS(nr_pages));
+}
+
+/**
+ * boot_owner_release - the user of boot pages does not need them any longer
+ * @page: first page; reserved
+ * @order: 2^@order pages, at most a PMD leaf, with the same owner
+ *
+ * To be called before the pages are given to the page allocator.
+ *
+ * Context: Process context; not under a spinlock, unless the pages lie in a
+ * memory block that is offline.
+ * Return: false if they can be freed. true if they lie in a memory block that
+ * is offline: nothing more is to be done, they are free when it is online.
+ */
+bool boot_owner_release(struct page *page, unsigned int order)
+{
+	if (!page_tag(page))
+		return false;
+	if (release_locked(page, order) & TAG_PARKED)
+		return true;
+	forget_leaks(page_to_pfn(page), 1UL << order);
+	return false;
 }
 
 /* What can stay behind in a memory block that goes offline. */
@@ -314,7 +342,7 @@ bool boot_owner_may_stay(const struct page *page)
  * boot_owner_parked - is a page one that stays behind?
  * @page: the page
  *
- * Context: Any; stable while mem_hotplug_lock is held.
+ * Context: Any.
  * Return: true between boot_owner_park() and boot_owner_unpark(), whether the
  * page is still in use or not.
  */
@@ -447,8 +475,10 @@ void boot_owner_unpark(unsigned long start_pfn, unsigned long end_pfn)
 		page = pfn_to_page(pfn);
 		tag = unpark_tag(page);
 		nr = tag_pages(tag, pfn);
-		if (tag & TAG_VACANT)
+		if (tag & TAG_VACANT) {
+			forget_leaks(pfn, nr);
 			free_reserved_pages(page, nr > 1 ? CHUNK_ORDER : 0);
+		}
 	}
 }
 
@@ -469,17 +499,22 @@ void boot_owner_unpark(unsigned long start_pfn, unsigned long end_pfn)
 bool __meminit boot_owner_reinit_page(struct page *page, unsigned long pfn,
 				      unsigned long zone, int nid)
 {
+	unsigned long nr;
+
 	if (!early_section(__pfn_to_section(pfn)) || !boot_owner_parked(page))
 		return false;
 
-	guard(spinlock)(&boot_owner_lock);
-	if (page_tag(page) & TAG_VACANT) {
-		boot_owner_parked_pages -= tag_pages(own_tag(page), pfn);
+	scoped_guard(spinlock, &boot_owner_lock) {
+		if (!(page_tag(page) & TAG_VACANT)) {
+			set_page_links(page, zone, nid, pfn);
+			return true;
+		}
+		nr = tag_pages(own_tag(page), pfn);
+		boot_owner_parked_pages -= nr;
 		write_tag(page, 0);
-		return false;
 	}
-	set_page_links(page, zone, nid, pfn);
-	return true;
+	forget_leaks(pfn, nr);
+	return false;
 }
 
 /**
@@ -491,15 +526,17 @@ bool __meminit boot_owner_reinit_page(struct page *page, unsigned long pfn,
  */
 void boot_owner_forget(unsigned long start_pfn, unsigned long end_pfn)
 {
-	unsigned long pfn, tag;
+	unsigned long pfn, nr;
 
 	mem_hotplug_assert_held_write();
 	for (pfn = boot_owner_next_parked(start_pfn, end_pfn); pfn < end_pfn;
-	     pfn = boot_owner_next_parked(pfn + tag_pages(tag, pfn), end_pfn)) {
-		guard(spinlock)(&boot_owner_lock);
-		tag = own_tag(pfn_to_page(pfn));
-		boot_owner_parked_pages -= tag_pages(tag, pfn);
-		write_tag(pfn_to_page(pfn), 0);
+	     pfn = boot_owner_next_parked(pfn + nr, end_pfn)) {
+		scoped_guard(spinlock, &boot_owner_lock) {
+			nr = tag_pages(own_tag(pfn_to_page(pfn)), pfn);
+			boot_owner_parked_pages -= nr;
+			write_tag(pfn_to_page(pfn), 0);
+		}
+		forget_leaks(pfn, nr);
 	}
 }
 

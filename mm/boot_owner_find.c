@@ -84,6 +84,11 @@ static void find_table(struct find_walk *walk, enum find_level level,
 	if (walk->tables[level] == table)
 		return;
 	walk->tables[level] = table;
+	/* These stay, where page tables of processes have copies of entries. */
+	if (level >= FIND_PUD_TABLE) {
+		find_pages(walk, table, PAGE_SIZE, BOOT_OWNER_SHARED, 0, 0);
+		return;
+	}
 	find_sections(walk, ALIGN_DOWN(addr, size), size, &owner);
 	find_pages(walk, table, PAGE_SIZE, walk->table_kind, owner.first,
 		   owner.nr);

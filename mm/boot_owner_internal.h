@@ -4,7 +4,7 @@
 
 #include <linux/boot_owner.h>
 
-/* A page that more sections need, one that is never freed, names this many. */
+/* More than are mapped by any page table that is ever freed. */
 #define BOOT_OWNER_MAX_NR	((1UL << 21) - 1)
 
 /* mm/boot_owner.c */

@@ -18,8 +18,9 @@
  * 3. boot_owner_report_unmovable() names the user of a boot page that keeps a
  *    memory block online.
  *
- * Locking: device_hotplug_lock keeps the answer from changing, except that
- * hugetlb can free memmap, which only makes memory blocks disappear from it. A
+ * Locking: device_hotplug_lock keeps memory blocks from coming and going, and
+ * mem_hotplug_lock all sections; under the latter the answer does not change,
+ * except that hugetlb can free memmap, which takes memory blocks off it. A
  * reader without the lock gets a snapshot of something that changes; struct
  * pages do not go away as long as the device of the memory block is there.
  */
@@ -42,6 +43,7 @@ struct order_walk {
 	const struct range *ranges;
 	unsigned int nr_ranges;
 	unsigned long *blocks;		/* bitmap of memory block ids */
+	unsigned long nr_blocks;	/* its size; there can be more by now */
 	struct boot_owner pinned_by;	/* who does not leave at all */
 };
 
@@ -83,6 +85,8 @@ static void order_add_page(unsigned long pfn, unsigned long nr_pages,
 	}
 	for_each_present_section_nr(owner->first, nr) {
 		if (nr >= end)
+			break;
+		if (memory_block_id(nr) >= walk->nr_blocks)
 			break;
 		if (!order_leaves(walk, nr))
 			__set_bit(memory_block_id(nr), walk->blocks);
@@ -134,9 +138,10 @@ unsigned long *boot_owner_remove_after(const struct range *ranges,
 	struct order_walk walk = {
 		.ranges		= ranges,
 		.nr_ranges	= nr_ranges,
+		.nr_blocks	= order_nr_blocks(),
 	};
 
-	*nr_blocks = order_nr_blocks();
+	*nr_blocks = walk.nr_blocks;
 	walk.blocks = bitmap_zalloc(*nr_blocks, GFP_KERNEL);
 	if (!walk.blocks)
 		return ERR_PTR(-ENOMEM);
@@ -151,7 +156,8 @@ unsigned long *boot_owner_remove_after(const struct range *ranges,
  *
  * Writes a line to the log if not.
  *
- * Context: May sleep. Holds device_hotplug_lock.
+ * Context: May sleep. Holds device_hotplug_lock; only with mem_hotplug_lock
+ * held for writing is the answer final.
  * Return: 0, or -EBUSY: memory that stays needs pages of it. -ENOMEM: no
  * memory.
  */
@@ -160,12 +166,12 @@ int boot_owner_check_remove(const struct range *ranges, unsigned int nr_ranges)
 	struct order_walk walk = {
 		.ranges		= ranges,
 		.nr_ranges	= nr_ranges,
+		.nr_blocks	= order_nr_blocks(),
 	};
-	unsigned long nr_blocks = order_nr_blocks();
 	char text[BOOT_OWNER_TEXT_SIZE];
 	int rc = 0;
 
-	walk.blocks = bitmap_zalloc(nr_blocks, GFP_KERNEL);
+	walk.blocks = bitmap_zalloc(walk.nr_blocks, GFP_KERNEL);
 	if (!walk.blocks)
 		return -ENOMEM;
 	order_add_ranges(&walk);
@@ -174,9 +180,9 @@ int boot_owner_check_remove(const struct range *ranges, unsigned int nr_ranges)
 		pr_warn("[mem %#llx-%#llx] cannot be removed: it holds the %s\n",
 			ranges->start, ranges->end, text);
 		rc = -EBUSY;
-	} else if (!bitmap_empty(walk.blocks, nr_blocks)) {
+	} else if (!bitmap_empty(walk.blocks, walk.nr_blocks)) {
 		pr_warn("[mem %#llx-%#llx] cannot be removed: it holds memmap or page tables of memory blocks %*pbl, remove these first\n",
-			ranges->start, ranges->end, (int)nr_blocks,
+			ranges->start, ranges->end, (int)walk.nr_blocks,
 			walk.blocks);
 		rc = -EBUSY;
 	}

@@ -62,28 +62,30 @@ static int usage_move(struct mem_section *ms, unsigned long section)
 {
 	unsigned long pfn = section_nr_to_pfn(section);
 	struct mem_section_usage *new;
-	struct zone *zone;
 
 	if (!valid_section(ms)) {
 		WRITE_ONCE(ms->usage, NULL);
 		return 0;
 	}
-	zone = page_zone(pfn_to_page(pfn));
-	/* Pageblock flags of such a section have two locks. */
-	if (online_section(ms) &&
-	    zone != page_zone(pfn_to_page(pfn + PAGES_PER_SECTION - 1)))
-		return -EBUSY;
-
 	new = kmalloc(mem_section_usage_size(), GFP_KERNEL);
 	if (!new)
 		return -ENOMEM;
 	if (online_section(ms)) {
-		guard(spinlock_irqsave)(&zone->lock);
+		guard(spinlock_irqsave)(&page_zone(pfn_to_page(pfn))->lock);
 		usage_publish(ms, new);
 	} else {
 		usage_publish(ms, new);
 	}
-	return 1;
+	return 0;
+}
+
+/* Pageblock flags of a section that lies in two zones have two locks. */
+static bool usage_can_move(const struct mem_section *ms, unsigned long section)
+{
+	struct page *first = pfn_to_page(section_nr_to_pfn(section));
+
+	return !online_section(ms) ||
+	       page_zone(first) == page_zone(first + PAGES_PER_SECTION - 1);
 }
 
 static void usage_free_page(unsigned long pfn, unsigned long nr_pages,
@@ -99,31 +101,39 @@ static void usage_free_page(unsigned long pfn, unsigned long nr_pages,
  * @end_pfn: page after the last one
  *
  * Context: May sleep. mem_hotplug_lock is held for writing.
- * Return: 0, or a negative errno; maps may have moved then, and those that
- * have not are where they were. -ENOMEM: no memory. -EBUSY: a map belongs to a
- * section that lies in two zones.
+ * Return: 0, or a negative errno. -EBUSY: a map belongs to a section that lies
+ * in two zones; none has moved. -ENOMEM: no memory; some may have moved, and the
+ * rest is where it was.
  */
 int boot_owner_move_usage(unsigned long start_pfn, unsigned long end_pfn)
 {
 	struct mem_section *ms;
-	bool moved = false;
 	unsigned long nr;
+	bool any = false;
 	int rc;
 
 	mem_hotplug_assert_held_write();
 	if (!early_section(__pfn_to_section(start_pfn)))
+		return 0;
+
+	for (nr = 0; nr <= __highest_present_section_nr; nr++) {
+		ms = __nr_to_section(nr);
+		if (!ms || !usage_in_range(ms, start_pfn, end_pfn))
+			continue;
+		if (!usage_can_move(ms, nr))
+			return -EBUSY;
+		any = true;
+	}
+	if (!any)
 		return 0;
 	for (nr = 0; nr <= __highest_present_section_nr; nr++) {
 		ms = __nr_to_section(nr);
 		if (!ms || !usage_in_range(ms, start_pfn, end_pfn))
 			continue;
 		rc = usage_move(ms, nr);
-		if (rc < 0)
+		if (rc)
 			return rc;
-		moved = true;
 	}
-	if (!moved)
-		return 0;
 
 	synchronize_rcu();
 	synchronize_rcu_tasks();

@@ -50,7 +50,6 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pgalloc.h>
-#include <linux/pgalloc_tag.h>
 
 #include <asm/set_memory.h>
 #include <asm/tlbflush.h>
@@ -317,13 +316,10 @@ static void hotremove_free_table(struct ptdesc *table)
 {
 	struct page *page = ptdesc_page(table);
 
-	if (PageReserved(page)) {
-		clear_page_tag_ref(page);
-		ClearPageReserved(page);
-		adjust_managed_page_count(page, 1);
-	} else if (PageTable(page)) {
+	if (PageReserved(page))
+		mhp_unreserve_page(page);
+	else if (PageTable(page))
 		pagetable_dtor(table);
-	}
 	ptdesc_set_kernel(table);
 	pagetable_free(table);
 }
