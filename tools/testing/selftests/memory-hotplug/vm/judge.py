@@ -61,6 +61,7 @@ CONSOLE = [
 
 # What the patterns above meet in a healthy boot.
 HARMLESS = [
+    r"[Cc]ommand line: ",
     r"WARNING: (CPU: \d+ )?.*kvm: no hardware support",
     r"page_poison(ing)?\.?.* (on|off|enabled|disabled)",
     r"pagealloc: .*(enabled|disabled)",

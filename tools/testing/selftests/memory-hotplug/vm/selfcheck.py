@@ -58,6 +58,8 @@ hammer[84]: segfault at 0 ip 0000000000401000 sp 00007ffe error 4
 
 # Lines that are no fault.
 HARMLESS = """
+[    0.0] Command line: console=ttyS0 page_poison=1
+[    0.1] Kernel command line: console=ttyS0 page_poison=1
 Linux version 7.3.4 (a@b) (gcc, ld) #1 SMP PREEMPT_DYNAMIC
 memory memory32: Offline failed.
 ok 1 split_range_unaligned
