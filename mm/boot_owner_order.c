@@ -58,13 +58,16 @@ static bool order_leaves(const struct order_walk *walk, unsigned long section)
 	return false;
 }
 
-/* A section table and a pgdat are used whether memory is there or not. */
+/*
+ * A section table and a pgdat are used whether memory is there or not. A page
+ * table of the direct map would be unmapped by its own removal, before the last
+ * of its entries has been cleared.
+ */
 static bool order_is_pinned(const struct boot_owner *owner)
 {
 	switch (owner->kind) {
 	case BOOT_OWNER_MEMMAP:
 	case BOOT_OWNER_VMEMMAP_TABLE:
-	case BOOT_OWNER_DIRECT_TABLE:
 	case BOOT_OWNER_USAGE:
 		return false;
 	default:
