@@ -252,7 +252,7 @@ static void find_node(struct find_walk *walk, int nid)
 	pg_data_t *pgdat = NODE_DATA(nid);
 	int zone;
 
-	if (!pgdat)
+	if (!pgdat || pgdat->node_id != nid)
 		return;
 	find_pages(walk, pgdat, sizeof(*pgdat), BOOT_OWNER_PGDAT, nid, 0);
 	for (zone = 0; zone < MAX_NR_ZONES; zone++)

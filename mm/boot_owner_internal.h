@@ -18,6 +18,9 @@ unsigned long boot_owner_encode(const struct boot_owner *owner);
 void boot_owner_decode(unsigned long tag, struct boot_owner *owner);
 void boot_owner_tag(unsigned long pfn, unsigned long nr_pages,
 		    const struct boot_owner *owner, void *arg);
+void boot_owner_sort(const unsigned long *ids, unsigned long * const *after,
+		     unsigned long nr, unsigned long *left,
+		     unsigned long nr_blocks, unsigned long *sorted);
 #endif
 
 #endif /* __MM_BOOT_OWNER_INTERNAL_H */

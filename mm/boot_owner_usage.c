@@ -58,25 +58,57 @@ static void usage_publish(struct mem_section *ms,
 	smp_store_release(&ms->usage, new);
 }
 
-static int usage_move(struct mem_section *ms, unsigned long section)
+/* Memory for a map, until there is one in it. */
+struct usage_spare {
+	struct usage_spare *next;
+};
+
+static void usage_free_spares(struct usage_spare *spares)
+{
+	while (spares) {
+		struct usage_spare *spare = spares;
+
+		spares = spare->next;
+		kfree(spare);
+	}
+}
+
+static struct usage_spare *usage_alloc_spares(unsigned long nr)
+{
+	struct usage_spare *spares = NULL;
+
+	BUILD_BUG_ON(sizeof(struct usage_spare) > sizeof(struct mem_section_usage));
+	while (nr--) {
+		struct usage_spare *spare;
+
+		spare = kmalloc(mem_section_usage_size(), GFP_KERNEL);
+		if (!spare) {
+			usage_free_spares(spares);
+			return NULL;
+		}
+		spare->next = spares;
+		spares = spare;
+	}
+	return spares;
+}
+
+static void usage_move(struct mem_section *ms, unsigned long section,
+		       struct usage_spare **spares)
 {
 	unsigned long pfn = section_nr_to_pfn(section);
-	struct mem_section_usage *new;
+	struct mem_section_usage *new = (void *)*spares;
 
 	if (!valid_section(ms)) {
 		WRITE_ONCE(ms->usage, NULL);
-		return 0;
+		return;
 	}
-	new = kmalloc(mem_section_usage_size(), GFP_KERNEL);
-	if (!new)
-		return -ENOMEM;
+	*spares = (*spares)->next;
 	if (online_section(ms)) {
 		guard(spinlock_irqsave)(&page_zone(pfn_to_page(pfn))->lock);
 		usage_publish(ms, new);
 	} else {
 		usage_publish(ms, new);
 	}
-	return 0;
 }
 
 /* Pageblock flags of a section that lies in two zones have two locks. */
@@ -101,16 +133,15 @@ static void usage_free_page(unsigned long pfn, unsigned long nr_pages,
  * @end_pfn: page after the last one
  *
  * Context: May sleep. mem_hotplug_lock is held for writing.
- * Return: 0, or a negative errno. -EBUSY: a map belongs to a section that lies
- * in two zones; none has moved. -ENOMEM: no memory; some may have moved, and the
- * rest is where it was.
+ * Return: 0, or a negative errno, and none has moved. -EBUSY: a map belongs to
+ * a section that lies in two zones. -ENOMEM: no memory.
  */
 int boot_owner_move_usage(unsigned long start_pfn, unsigned long end_pfn)
 {
+	struct usage_spare *spares;
+	unsigned long nr, nr_valid = 0;
 	struct mem_section *ms;
-	unsigned long nr;
 	bool any = false;
-	int rc;
 
 	mem_hotplug_assert_held_write();
 	if (!early_section(__pfn_to_section(start_pfn)))
@@ -122,17 +153,19 @@ int boot_owner_move_usage(unsigned long start_pfn, unsigned long end_pfn)
 			continue;
 		if (!usage_can_move(ms, nr))
 			return -EBUSY;
+		nr_valid += valid_section(ms);
 		any = true;
 	}
 	if (!any)
 		return 0;
+	spares = usage_alloc_spares(nr_valid);
+	if (nr_valid && !spares)
+		return -ENOMEM;
 	for (nr = 0; nr <= __highest_present_section_nr; nr++) {
 		ms = __nr_to_section(nr);
 		if (!ms || !usage_in_range(ms, start_pfn, end_pfn))
 			continue;
-		rc = usage_move(ms, nr);
-		if (rc)
-			return rc;
+		usage_move(ms, nr, &spares);
 	}
 
 	synchronize_rcu();

@@ -83,6 +83,7 @@ unsigned long *boot_owner_remove_after(const struct range *ranges,
 				       unsigned int nr_ranges,
 				       unsigned long *nr_blocks);
 int boot_owner_check_remove(const struct range *ranges, unsigned int nr_ranges);
+int boot_owner_sort_blocks(unsigned long *ids, unsigned long nr);
 void boot_owner_report_unmovable(const struct page *page);
 
 int boot_owner_move_usage(unsigned long start_pfn, unsigned long end_pfn);
@@ -160,6 +161,11 @@ boot_owner_remove_after(const struct range *ranges, unsigned int nr_ranges,
 
 static inline int boot_owner_check_remove(const struct range *ranges,
 					  unsigned int nr_ranges)
+{
+	return 0;
+}
+
+static inline int boot_owner_sort_blocks(unsigned long *ids, unsigned long nr)
 {
 	return 0;
 }

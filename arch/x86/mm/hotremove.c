@@ -16,7 +16,9 @@
  * 2. arch_remove_memory_begin() opens the gather.
  * 3. arch_remove_memory() and vmemmap_free() clear entries, bottom up, and
  *    hand what is not mapped any longer to the gather. They may run once for
- *    the whole range or once for each memory block.
+ *    the whole range or once for each memory block. Memory that leaves together
+ *    loses its memmap first, all of it, and then arch_remove_direct_map() runs
+ *    for each part: page tables of the memmap can lie in any of it.
  * 4. arch_remove_memory_end() flushes the TLBs of all CPUs once, however many
  *    sections have been cleared, and frees what was gathered.
  *
@@ -439,13 +441,31 @@ int arch_prepare_remove_memory(u64 start, u64 size)
 	return split_kernel_leaf_mapping(addr, addr + size);
 }
 
-void arch_remove_memory(u64 start, u64 size, struct vmem_altmap *altmap,
-			struct dev_pagemap *pgmap)
+/**
+ * arch_remove_direct_map - unmap memory whose memmap has been removed
+ * @start: physical address
+ * @size: bytes
+ *
+ * For who takes the steps of arch_remove_memory() one by one: memory that
+ * leaves can hold page tables of the memmap of other memory that leaves with
+ * it, and __remove_pages() reads them through the direct map.
+ *
+ * Context: May sleep. mem_hotplug_lock is held for writing.
+ */
+void arch_remove_direct_map(u64 start, u64 size)
 {
 	unsigned long addr = (unsigned long)__va(start);
 
 	arch_remove_memory_begin();
-	__remove_pages(PHYS_PFN(start), PHYS_PFN(size), altmap, pgmap);
 	hotremove_clear_direct_map(addr, addr + size);
+	arch_remove_memory_end();
+}
+
+void arch_remove_memory(u64 start, u64 size, struct vmem_altmap *altmap,
+			struct dev_pagemap *pgmap)
+{
+	arch_remove_memory_begin();
+	__remove_pages(PHYS_PFN(start), PHYS_PFN(size), altmap, pgmap);
+	arch_remove_direct_map(start, size);
 	arch_remove_memory_end();
 }

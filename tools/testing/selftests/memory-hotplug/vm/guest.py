@@ -137,12 +137,16 @@ class Guest:
 
     def dimm_acpi(self, dimm):
         """Name of @dimm's ACPI device, such as PNP0C80:01."""
+        return self.acpi_device(dimm.acpi or dimm.acpi_name)
+
+    def acpi_device(self, name):
+        """Name in sysfs of what ACPI calls @name."""
         text = self.read(
-            "for d in /sys/bus/acpi/devices/PNP0C80:*; do "
-            "case $(cat $d/path) in *MP%02X) basename $d;; esac; done" %
-            dimm.slot)
+            "for d in /sys/bus/acpi/devices/*:*; do [ -f $d/path ] && "
+            "case $(cat $d/path) in *%s) basename $d;; esac; done; true" %
+            name)
         if not text:
-            raise GuestError("no PNP0C80 device for slot %d" % dimm.slot)
+            raise GuestError("there is no ACPI device '%s'" % name)
         return text.splitlines()[0]
 
     def meminfo(self):

@@ -16,6 +16,8 @@ import subprocess
 import tempfile
 import time
 
+import acpi
+import acpitables
 from qmp import Qmp, QmpError
 
 GIB = 1 << 30
@@ -41,12 +43,43 @@ def dimm_window(ram):
     return (4 * GIB + above + GIB - 1) // GIB * GIB
 
 
+def node_ranges(scenario):
+    """[(node, start, end)] of the RAM of each node, in ascending order."""
+    low = scenario.ram if scenario.ram < Q35_LOW_RAM_MAX else Q35_LOW_RAM
+    ranges, start = [], 0
+    for node in scenario.nodes:
+        left = node.ram
+        while left:
+            size = min(left, low - start) if start < low else left
+            ranges.append((node, start, start + size))
+            left -= size
+            start += size
+            if start == low:
+                start = 4 * GIB
+    return ranges
+
+
+def plan_ram(scenario):
+    """DIMMs that are RAM follow each other from the start of their node's."""
+    next_addr = {node.number: start for node, start, _ in
+                 reversed(node_ranges(scenario))}
+    for dimm in scenario.dimms.values():
+        if not dimm.ram:
+            continue
+        if dimm.addr is None:
+            dimm.addr = next_addr[dimm.node]
+        next_addr[dimm.node] = dimm.end
+
+
 def plan(scenario):
     """Give each DIMM the slot and address that the guest will see."""
+    plan_ram(scenario)
     next_addr = dimm_window(scenario.ram)
     for slot, dimm in enumerate(scenario.dimms.values()):
         if dimm.slot is None:
             dimm.slot = slot
+        if dimm.ram:
+            continue
         if dimm.node is None:
             dimm.node = scenario.nodes[-1].number
         if dimm.addr is None:
@@ -59,7 +92,7 @@ def memmap_arguments(scenario):
     """memmap= options that make the boot DIMMs part of the boot memory map."""
     ranges = []
     for dimm in sorted(scenario.dimms.values(), key=lambda dimm: dimm.addr):
-        if not dimm.boot:
+        if not dimm.boot or dimm.ram:
             continue
         if ranges and ranges[-1][1] == dimm.addr:
             ranges[-1][1] = dimm.end
@@ -71,7 +104,7 @@ def memmap_arguments(scenario):
 def kernel_cmdline(scenario, extra=""):
     """The kernel command line, without arguments for init."""
     words = [CMDLINE]
-    if scenario.memmap:
+    if scenario.memmap and not has_tables(scenario):
         words += memmap_arguments(scenario)
     words += [scenario.cmdline, extra]
     return " ".join(word for word in words if word)
@@ -91,9 +124,39 @@ def cpu_argument(cpu, accel):
     return cpu
 
 
-def backend(name, size):
-    """A RAM backend that takes no host memory before the guest touches it."""
-    return "memory-backend-ram,id=%s,size=%d,reserve=off" % (name, size)
+def backend(name, size, path=None):
+    """Properties of a RAM backend, as object-add has them.
+
+    It takes no host memory before the guest touches it. With @path it is a
+    file that others can see.
+    """
+    if path:
+        return {"qom-type": "memory-backend-file", "id": name, "size": size,
+                "mem-path": path, "share": True}
+    return {"qom-type": "memory-backend-ram", "id": name, "size": size,
+            "reserve": False}
+
+
+def backend_argument(properties):
+    """The same for -object."""
+    words = [properties["qom-type"]]
+    for key, value in properties.items():
+        if key != "qom-type":
+            word = value if not isinstance(value, bool) else (
+                "on" if value else "off")
+            words.append("%s=%s" % (key, word))
+    return ",".join(words)
+
+
+def shared_path(dimm, folder):
+    """The file of a DIMM that is shared with this program."""
+    return os.path.join(folder, dimm.name + ".memory")
+
+
+def dimm_backend(dimm, folder):
+    """Properties of the backend of @dimm."""
+    return backend("mem-" + dimm.name, dimm.size,
+                   shared_path(dimm, folder) if dimm.shared else None)
 
 
 def device(dimm):
@@ -102,7 +165,27 @@ def device(dimm):
             "node": dimm.node, "slot": dimm.slot, "addr": dimm.addr}
 
 
-def memory_arguments(scenario):
+def has_tables(scenario):
+    """Are the DIMMs RAM, and devices in ACPI tables of our own?"""
+    return any(dimm.acpi for dimm in scenario.dimms.values())
+
+
+def table_arguments(scenario, folder):
+    """-m and the tables; without -numa QEMU has no SRAT."""
+    size = scenario.ram + sum(dimm.size for dimm in scenario.dimms.values())
+    if scenario.ram != Q35_LOW_RAM or size < Q35_LOW_RAM_MAX:
+        raise MachineError("acpi= needs ram=2G and 768M of DIMMs")
+    args = ["-m", "%dM" % (size >> 20), "-machine", "memory-backend=ram",
+            "-object", backend_argument(backend("ram", size))]
+    for make in (acpitables.srat, acpitables.ssdt):
+        path = os.path.join(folder, make.__name__)
+        with open(path, "wb") as out:
+            out.write(make(scenario))
+        args += ["-acpitable", "file=" + path]
+    return args
+
+
+def memory_arguments(scenario, folder):
     """-m, -numa and the DIMMs that are there at boot."""
     args = ["-m", "%dM,slots=%d,maxmem=%dM" % (scenario.ram >> 20,
                                                scenario.slots,
@@ -110,7 +193,8 @@ def memory_arguments(scenario):
     for node in scenario.nodes:
         numa = "node,nodeid=%d" % node.number
         if node.ram:
-            args += ["-object", backend("ram%d" % node.number, node.ram)]
+            args += ["-object", backend_argument(
+                backend("ram%d" % node.number, node.ram))]
             numa += ",memdev=ram%d" % node.number
         cpus = node.cpus
         if cpus is None and node is scenario.nodes[0]:
@@ -119,12 +203,61 @@ def memory_arguments(scenario):
             numa += ",cpus=%s" % cpus
         args += ["-numa", numa]
     for dimm in scenario.dimms.values():
-        if dimm.boot:
-            args += ["-object", backend("mem-" + dimm.name, dimm.size)]
+        if dimm.boot and not dimm.ram:
+            args += ["-object",
+                     backend_argument(dimm_backend(dimm, folder))]
             args += ["-device", ",".join(
                 value if key == "driver" else "%s=%s" % (key, value)
                 for key, value in device(dimm).items())]
     return args
+
+
+def srat_cpus(scenario):
+    """[(node, apic id)] as memory_arguments() has them."""
+    cpus = []
+    for node in scenario.nodes:
+        text = node.cpus
+        if text is None and node is scenario.nodes[0]:
+            text = "0-%d" % (scenario.smp - 1)
+        if text:
+            first, _, last = text.partition("-")
+            cpus += [(node.number, cpu) for cpu in
+                     range(int(first), int(last or first) + 1)]
+    return cpus
+
+
+def srat_memory(scenario):
+    """[(node, start, end, hotpluggable)] of RAM, DIMMs, and room for them."""
+    memory = []
+    for node, start, end in node_ranges(scenario):
+        if start == 0:  # the hole for devices of the PC
+            memory.append((node.number, 0, 0xa0000, node.hotplug))
+            start = 1 << 20
+        memory.append((node.number, start, end, node.hotplug))
+    at = dimm_window(scenario.ram)
+    end = (at + scenario.maxmem - scenario.ram + scenario.slots * GIB)
+    last = scenario.nodes[-1].number
+    for dimm in sorted(scenario.dimms.values(), key=lambda dimm: dimm.addr):
+        if dimm.ram:
+            continue
+        if dimm.addr > at:
+            memory.append((last, at, dimm.addr, True))
+        memory.append((dimm.node, dimm.addr, dimm.end, True))
+        at = dimm.end
+    memory.append((last, at, end, True))
+    return memory
+
+
+def acpi_tables(scenario, folder):
+    """{name: table} for the front of the initramfs."""
+    tables = {}
+    if scenario.own_srat:
+        tables["srat"] = acpi.table_srat(srat_cpus(scenario),
+                                         srat_memory(scenario))
+    ram = [dimm for dimm in scenario.dimms.values() if dimm.ram]
+    if ram:
+        tables["ssdt"] = acpi.compile_ssdt(acpi.source_ssdt(ram), folder)
+    return tables
 
 
 @functools.lru_cache(maxsize=None)
@@ -156,6 +289,8 @@ class Machine:
         self.cmdline = kernel_cmdline(scenario, extra_cmdline)
         if init_args:
             self.cmdline += " -- " + init_args
+        self.acpi_path = os.path.join(out, "acpi-events")
+        self.acpi_seen = 0
         self.console_path = os.path.join(out, "console.log")
         self.qemu_log_path = os.path.join(out, "qemu.log")
         self.process = None
@@ -172,11 +307,18 @@ class Machine:
         args += accelerator(self.accel)
         args += ["-cpu", cpu_argument(scenario.cpu, self.accel),
                  "-smp", str(scenario.smp)]
-        args += memory_arguments(scenario)
+        if has_tables(scenario):
+            args += table_arguments(scenario, self.folder)
+        else:
+            args += memory_arguments(scenario, self.folder)
         args += ["-qmp", "unix:%s,server=on,wait=off" % self.path("qmp")]
         args += self._console()
         args += ["-chardev", "socket,id=agent,path=%s,server=on,wait=off" %
                  self.path("agent"), "-serial", "chardev:agent"]
+        if any(dimm.ram for dimm in scenario.dimms.values()):
+            args += ["-chardev", "file,id=acpi,path=%s" % self.acpi_path,
+                     "-device", "isa-debugcon,iobase=%#x,chardev=acpi" %
+                     acpi.EVENT_PORT]
         args += ["-d", log_items(), "-D", self.qemu_log_path]
         args += scenario.qemu
         args += ["-kernel", self.kernel, "-initrd", self.initramfs,
@@ -201,6 +343,7 @@ class Machine:
             with open(os.path.join(self.out, name), "wb"):
                 pass
         self.folder = tempfile.mkdtemp(prefix="vmtest.")
+        self._add_tables()
         args = self.arguments()
         self.stderr = open(os.path.join(self.out, "qemu.stderr"), "wb")
         self.qmp_log = open(os.path.join(self.out, "qmp.log"), "w",
@@ -216,6 +359,24 @@ class Machine:
         self.qmp = self._connect(
             "qmp", lambda path: Qmp(path, self.qmp_log))
         self.qmp.negotiate()
+
+    def _add_tables(self):
+        try:
+            tables = acpi_tables(self.scenario, self.folder)
+        except acpi.AcpiError as error:
+            raise MachineError(str(error)) from error
+        if tables:
+            path = self.path("initrd")
+            acpi.prepend(path, self.initramfs, tables)
+            self.initramfs = path
+
+    def acpi_events(self):
+        """New (kind, slot, source, status) of DIMMs that are RAM."""
+        if not os.path.exists(self.acpi_path):
+            return []
+        records = acpi.records(self.acpi_path, self.acpi_seen)
+        self.acpi_seen += len(records)
+        return records
 
     def agent_socket(self):
         """A connected socket to the guest's second serial port."""

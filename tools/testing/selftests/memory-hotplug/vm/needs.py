@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a scenario needs, and the reason to skip when that is not there."""
 
+import shutil
+
 
 def unmet_on_host(scenario):
     """A reason not to start the machine, None when there is none."""
     for kind, what in scenario.needs:
         if kind == "host-mem" and available_mib() < int(what):
             return "needs %s MiB of free host memory" % what
+        if kind == "host-program" and not shutil.which(what):
+            return "needs the program %s on the host" % what
     return None
 
 

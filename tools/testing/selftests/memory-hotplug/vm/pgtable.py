@@ -40,6 +40,11 @@ class Leaf:
     def end(self):
         return self.va + self.size
 
+    @property
+    def phys(self):
+        """Physical address; the low bits of a large leaf are attributes."""
+        return self.entry & ADDR_MASK & ~(self.size - 1)
+
     def attributes(self):
         """Protection and cache mode, comparable between page sizes."""
         bits = self.entry & (RW | USER | PWT | PCD | GLOBAL | NX)

@@ -32,6 +32,8 @@ VERBS = {
     "unplug-refused": (1, 2, True),
     "eject": (1, 1, False),
     "eject-refused": (1, 2, True),
+    "acpi-eject": (1, 1, False),
+    "acpi-eject-refused": (1, 2, True),
     "ost": (2, 2, False),
     "online": (2, 2, False),
     "offline": (1, 1, False),
@@ -40,6 +42,8 @@ VERBS = {
     "gone": (1, 1, False),
     "unmapped": (1, 2, False),
     "mapped": (1, 2, False),
+    "scribble": (1, 1, False),
+    "untouched": (1, 1, False),
     "directmap": (0, 0, False),
     "count": (2, 2, False),
     "console": (1, 1, True),
@@ -65,7 +69,11 @@ def parse_size(text):
 
 
 class Dimm:
-    """A DIMM: on the command line (boot) or plugged later by a step."""
+    """A DIMM: on the command line (boot) or plugged later by a step.
+
+    It can also be a part of a node's RAM (ram), for which an SSDT has an ACPI
+    memory device; that is there at boot.
+    """
 
     def __init__(self, name, size):
         self.name = name
@@ -75,10 +83,18 @@ class Dimm:
         self.addr = None
         self.align = None
         self.boot = False
+        self.ram = False
+        self.shared = False
+        self.acpi = None
 
     @property
     def end(self):
         return self.addr + self.size
+
+    @property
+    def acpi_name(self):
+        """Last part of the ACPI path: QEMU's name, or that of the SSDT."""
+        return "%s%02X" % ("RM" if self.ram else "MP", self.slot)
 
 
 class Node:
@@ -88,6 +104,7 @@ class Node:
         self.number = number
         self.ram = 0
         self.cpus = None
+        self.hotplug = False
 
 
 class Step:
@@ -113,9 +130,11 @@ class Scenario:
         self.smp = 4
         self.cpu = "max"
         self.memmap = True
+        self.srat = False
         self.qemu = []
         self.nodes = []
         self.dimms = {}
+        self.containers = {}
         self.cmdline = ""
         self.timeout = 60
         self.needs = []
@@ -124,6 +143,12 @@ class Scenario:
         self.allow_console = []
         self.allow_qemu = []
         self.steps = []
+
+    @property
+    def own_srat(self):
+        """Whether QEMU's SRAT is not what the scenario says."""
+        return (self.srat or any(node.hotplug for node in self.nodes) or
+                any(dimm.ram for dimm in self.dimms.values()))
 
 
 class Parser:
@@ -187,7 +212,7 @@ class Parser:
     def _check_dimm(self, step):
         by_verb = ("plug", "replug", "unplug", "try-unplug", "unplug-refused",
                    "eject", "eject-refused", "ost", "online", "offline",
-                   "gone", "mapped", "unmapped")
+                   "gone", "mapped", "unmapped", "scribble", "untouched")
         name = None
         if step.verb in by_verb:
             name = step.args[0]
@@ -209,6 +234,8 @@ class Parser:
                 self.scenario.cpu = value
             elif key == "memmap":
                 self.scenario.memmap = value != "off"
+            elif key == "srat":
+                self.scenario.srat = value == "own"
             else:
                 self._fail("machine has no '%s'" % key)
 
@@ -223,6 +250,8 @@ class Parser:
                 node.ram = parse_size(value)
             elif key == "cpus":
                 node.cpus = value
+            elif key == "hotplug":
+                node.hotplug = value == "on"
             else:
                 self._fail("node has no '%s'" % key)
         self.scenario.nodes.append(node)
@@ -238,13 +267,32 @@ class Parser:
             key, _, value = word.partition("=")
             if word == "boot":
                 dimm.boot = True
+            elif word == "ram":
+                dimm.boot = dimm.ram = True
+            elif word == "shared":
+                dimm.shared = True
             elif key in ("node", "slot"):
                 setattr(dimm, key, int(value))
             elif key in ("addr", "align"):
                 setattr(dimm, key, parse_size(value))
+            elif key == "acpi":
+                dimm.acpi = self._acpi_name(value)
+                dimm.boot = True
             else:
                 self._fail("dimm has no '%s'" % word)
         self.scenario.dimms[dimm.name] = dimm
+
+    def _head_container(self, rest):
+        words = [self._acpi_name(word) for word in shlex.split(rest)]
+        devices = {dimm.acpi for dimm in self.scenario.dimms.values()}
+        if len(words) < 2 or not devices.issuperset(words[1:]):
+            self._fail("'container' takes a name, and names after acpi=")
+        self.scenario.containers[words[0]] = words[1:]
+
+    def _acpi_name(self, word):
+        if not re.fullmatch("[A-Z][A-Z0-9]{3}", word):
+            self._fail("'%s' is no name of four letters and digits" % word)
+        return word
 
     def _head_cmdline(self, rest):
         self.scenario.cmdline = (self.scenario.cmdline + " " + rest).strip()
@@ -255,9 +303,9 @@ class Parser:
     def _head_needs(self, rest):
         kind, _, what = rest.partition(" ")
         if kind not in ("config", "no-config", "cpu", "symbol", "file",
-                        "program", "host-mem") or not what:
-            self._fail("'needs' is followed by config, no-config, cpu, "
-                       "symbol, file, program or host-mem, and a name")
+                        "program", "host-mem", "host-program") or not what:
+            self._fail("'needs' is followed by config, no-config, cpu, symbol, "
+                       "file, program, host-mem or host-program, and a name")
         self.scenario.needs.append((kind, what.strip()))
 
     def _head_control(self, rest):
@@ -307,8 +355,13 @@ class Parser:
             node = Node(0)
             node.ram = scenario.ram
             scenario.nodes.append(node)
+        if len({bool(dimm.acpi) for dimm in scenario.dimms.values()}) > 1:
+            self._fail("either all DIMMs have acpi= or none")
         if sum(node.ram for node in scenario.nodes) != scenario.ram:
             self._fail("the nodes' ram does not add up to machine ram")
+        for dimm in scenario.dimms.values():
+            if dimm.ram and dimm.node is None:
+                self._fail("dimm '%s' is ram of no node" % dimm.name)
 
 
 def names():

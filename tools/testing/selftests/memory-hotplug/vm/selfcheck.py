@@ -10,10 +10,13 @@ import os
 import re
 import tempfile
 
+import acpi
+import acpitables
 import judge
 import machine
 import mkinitramfs
 import scenario as scenarios
+import scribble
 
 # A line as the kernel writes it for each fault that has to be found.
 FAULTS = """
@@ -85,6 +88,7 @@ MISTAKES = [
     ("about x\nmachine ram=2G\nnode 0 ram=1G\nguest true", "add up"),
     ("about x\nmachine wheels=4\nguest true", "machine has no 'wheels'"),
     ("about x\nneeds luck\nguest true", "'needs' is followed by"),
+    ("about x\ndimm d0 1G ram\nguest true", "ram of no node"),
     ("about x\nguest 'unbalanced\nunplug 'd0", "No closing quotation"),
 ]
 
@@ -181,6 +185,38 @@ def check_plan():
     assert [dimm.slot for dimm in made.dimms.values()] == [0, 1, 2]
 
 
+def check_node_ranges():
+    made = parse("about x\nmachine ram=4G\nnode 0 ram=3G\nnode 1 ram=1G\n"
+                 "dimm a 512M ram node=1\ndimm b 512M ram node=1\n"
+                 "dimm c 1G node=1 boot\nguest true")
+    machine.plan(made)
+    gib = 1 << 30
+    assert [(node.number, start, end) for node, start, end in
+            machine.node_ranges(made)] == [
+                (0, 0, 2 * gib), (0, 4 * gib, 5 * gib), (1, 5 * gib, 6 * gib)]
+    assert [dimm.addr for dimm in made.dimms.values()] == [
+        5 * gib, 5 * gib + gib // 2, 6 * gib]
+    assert machine.memmap_arguments(made) == ["memmap=0x40000000@0x180000000"]
+    table = acpi.table_srat(machine.srat_cpus(made), machine.srat_memory(made))
+    assert sum(table) & 0xff == 0 and len(table) == 48 + 4 * 16 + 6 * 40
+
+
+def check_tables():
+    made = parse("about x\nmachine ram=2G\nnode 0 ram=2G\nnode 1\n"
+                 "dimm a 512M node=1 acpi=MEM0\n"
+                 "dimm b 512M node=1 acpi=MEM0\ndimm c 1G acpi=MEM1\n"
+                 "container CON0 MEM0 MEM1\nguest true")
+    machine.plan(made)
+    for data in (acpitables.srat(made), acpitables.ssdt(made)):
+        assert int.from_bytes(data[4:8], "little") == len(data)
+        assert not sum(data) & 0xff
+    assert len(acpitables.srat(made)) == 48 + 4 * 16 + 4 * 40
+    assert acpitables.package(b"", bytes(62)) == b"\x3f" + bytes(62)
+    assert acpitables.package(b"", bytes(63)) == b"\x41\x04" + bytes(63)
+    assert [dimm.name for dimm in
+            acpitables.device_dimms(made, "CON0")] == ["a", "b", "c"]
+
+
 def check_dimm_window():
     gib = 1 << 30
     assert machine.dimm_window(1 * gib) == 4 * gib
@@ -192,6 +228,22 @@ def check_dimm_window():
 def check_repository_scenarios():
     for name in scenarios.names():
         machine.plan(scenarios.load(name))
+
+
+def check_scribble():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "memory")
+        with open(path, "wb") as memory:
+            memory.truncate(4 << 20)
+        used = {0x5000, (2 << 20) + 0x1000}
+        scribble.overwrite(path, 4 << 20, used)
+        assert scribble.changed(path, 4 << 20, used) == []
+        with open(path, "r+b") as memory:
+            for page in 0x5000, 0x7123, (4 << 20) - 1:
+                memory.seek(page)
+                memory.write(b"x")
+        assert scribble.changed(path, 4 << 20, used) == [
+            0x7000, (4 << 20) - 4096]
 
 
 def check_cpio():
@@ -207,7 +259,8 @@ def check_cpio():
 
 CHECKS = [check_faults, check_patterns_used, check_harmless, check_allowed,
           check_qemu_log, check_kunit, check_verdict, check_mistakes, check_plan,
-          check_dimm_window, check_repository_scenarios, check_cpio]
+          check_node_ranges, check_tables, check_dimm_window,
+          check_repository_scenarios, check_scribble, check_cpio]
 
 
 def main():

@@ -10,10 +10,13 @@ so a crashed guest costs no time.
 import re
 import time
 
+import acpi
+import acpitables
 import judge
 import pgtable
+import scribble
 from guest import GuestError
-from machine import backend, device
+from machine import device, dimm_backend, shared_path
 from qmp import QmpError
 
 # _OST source and status codes of the ACPI specification: an eject that the
@@ -41,6 +44,7 @@ class Run:
         self.outcome = outcome
         self.limits = limits
         self.saved = {}
+        self.scribbled = {}
         self.ost = {}
         self.plugged = {name for name, dimm in scenario.dimms.items()
                         if dimm.boot}
@@ -162,6 +166,19 @@ class Run:
                     self.ost.setdefault(name, []).append(info["status"])
             if name == dimm.name:
                 found.append((event["event"], info))
+        return found + self._ram_events(dimm)
+
+    def _ram_events(self, dimm):
+        """The same of DIMMs that are RAM."""
+        found = []
+        for kind, slot, source, status in self.machine.acpi_events():
+            name = self._slot_name(slot)
+            if kind == acpi.EVENT_EJECT:
+                self.plugged.discard(name)
+                if name == dimm.name:
+                    found.append(("DEVICE_DELETED", {}))
+            elif source in OST_EJECT_SOURCES:
+                self.ost.setdefault(name, []).append(status)
         return found
 
     def _slot_name(self, slot):
@@ -171,6 +188,8 @@ class Run:
         return None
 
     def present(self, dimm):
+        if dimm.ram:
+            return dimm.name in self.plugged
         devices = self.machine.qmp.command("query-memory-devices")
         return any(dev["data"].get("id") == dimm.name for dev in devices)
 
@@ -223,11 +242,8 @@ class Run:
         dimm = self.dimm(name)
         qmp = self.machine.qmp
         if name not in self.backends:
-            words = backend("mem-" + name, dimm.size).split(",")
-            qmp.command("object-add", **{"qom-type": words[0],
-                                         "id": "mem-" + name,
-                                         "size": dimm.size,
-                                         "reserve": False})
+            qmp.command("object-add",
+                        **dimm_backend(dimm, self.machine.folder))
             self.backends.add(name)
         qmp.command("device_add", **device(dimm))
         self.plugged.add(name)
@@ -246,6 +262,9 @@ class Run:
         return all(block in blocks for block in self.guest.dimm_blocks(dimm))
 
     def _request(self, dimm):
+        if dimm.ram:
+            raise StepError("%s is RAM: only the guest can eject it" %
+                            dimm.name)
         self.events(dimm)
         self.ost[dimm.name] = []
         self.machine.qmp.command("device_del", id=dimm.name)
@@ -279,8 +298,9 @@ class Run:
 
     def _after_eject(self, dimm):
         self.plugged.discard(dimm.name)
-        self.wait_for("removal of %s's backend" % dimm.name,
-                      lambda: self._delete_backend(dimm), 5)
+        if not dimm.ram:
+            self.wait_for("removal of %s's backend" % dimm.name,
+                          lambda: self._delete_backend(dimm), 5)
         self.wait_for("end of %s's ACPI device" % dimm.name,
                       lambda: not self._left(dimm), 5)
         self.do_gone(dimm.name)
@@ -348,6 +368,39 @@ class Run:
         if int(status, 0) not in self.ost.get(name, []):
             raise StepError("_OST status is %s" %
                             (self._ost_text(self.dimm(name)) or "none"))
+
+    # Devices in ACPI tables of our own, and containers
+
+    def _acpi_request(self, name):
+        """Let the guest eject it; return the last _OST status."""
+        folder = "/sys/bus/acpi/devices/" + self.guest.acpi_device(name)
+        self.guest.read("cat %s/sun" % folder)
+        self.do_guest("echo 1 > %s/eject" % folder)
+
+        def answer():
+            status = int(self.guest.read("cat %s/sun" % folder))
+            pending = (OST_EJECT_IN_PROGRESS, acpitables.NO_ANSWER)
+            return None if status in pending else status + 1
+        return self.wait_for("end of the eject of %s" % name, answer, 40) - 1
+
+    def do_acpi_eject(self, name):
+        status = self._acpi_request(name)
+        if status != OST_SUCCESS:
+            raise StepError("refused, _OST status %#x" % status)
+        self._settle()
+        for dimm in acpitables.device_dimms(self.scenario, name):
+            self.do_gone(dimm.name)
+
+    def do_acpi_eject_refused(self, name, pattern=None):
+        before = self._before()
+        status = self._acpi_request(name)
+        if status == OST_SUCCESS:
+            raise StepError("it was ejected")
+        self._settle()
+        self._compare("blocks", before["blocks"], self._state("blocks"))
+        self._compare("memtotal", before["memtotal"], self._state("memtotal"))
+        if pattern:
+            self.do_console(pattern)
 
     # Memory blocks
 
@@ -485,6 +538,50 @@ class Run:
         found = {pgtable.LEVEL_NAMES[leaf.shift] for leaf in leaves}
         if size and found != {size}:
             raise StepError("mapped with %s" % " and ".join(sorted(found)))
+
+    def _used_pages(self, dimm):
+        """Offsets in @dimm of memmap and of the page tables of the kernel."""
+        layout = self.guest.layout()
+        top = max(other.end for other in self.scenario.dimms.values())
+        leaves = self._leaves(layout.vmemmap,
+                              layout.vmemmap + (top >> 12) *
+                              layout.page_struct_bytes)[0]
+        used = set(self.tables.pages)
+        for leaf in leaves:
+            used.update(range(leaf.phys, leaf.phys + leaf.size, 4096))
+        self._leaves(layout.page_offset, layout.page_offset + top)
+        used.update(self.tables.pages)
+        return {phys - dimm.addr for phys in used
+                if dimm.addr <= phys < dimm.end}
+
+    def _shared(self, dimm):
+        if not dimm.shared:
+            raise StepError("%s is not shared" % dimm.name)
+        return shared_path(dimm, self.machine.folder)
+
+    def do_scribble(self, name):
+        """Overwrite what the guest does not use of a DIMM that is offline."""
+        dimm = self.dimm(name)
+        blocks = self.guest.blocks()
+        for number in self.guest.dimm_blocks(dimm):
+            if blocks[number][0] != "offline":
+                raise StepError("memory%d is not offline" % number)
+        used = self._used_pages(dimm)
+        scribble.overwrite(self._shared(dimm), dimm.size, used)
+        self.scribbled[name] = used
+        self.note("%s: %d pages in use, the others overwritten" %
+                  (name, len(used)))
+
+    def do_untouched(self, name):
+        """Nobody has written to it since, gone or not."""
+        if name not in self.scribbled:
+            raise StepError("%s was not overwritten" % name)
+        dimm = self.dimm(name)
+        pages = scribble.changed(self._shared(dimm), dimm.size,
+                                 self.scribbled[name])
+        if pages:
+            raise StepError("%d dead pages were written to, the first at %#x" %
+                            (len(pages), dimm.addr + pages[0]))
 
     def do_directmap(self):
         """The DirectMap counters follow what the page table has.
