@@ -50,8 +50,9 @@ lint: tree ## checkpatch, shellcheck, the rules of the series
 series: tree ## write the mails to out/<part>/, for git am and git send-email
 	bin/emit
 
-bench: kernels ## base and patched side by side: IPIs, flushes and time of an eject
+bench: kernels ## base and patched side by side: IPIs, flushes and time of an eject; instructions per page
 	bench/run
+	bench/alloc
 
 cross: tree ## build mm/ of arm64, ppc64le and s390
 	bin/setup cross

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The pgdat of a node comes and goes with it. See mm/pgdat_lifetime.c.
+ */
+#ifndef __MM_PGDAT_LIFETIME_H
+#define __MM_PGDAT_LIFETIME_H
+
+#include <linux/mmzone.h>
+#include <linux/types.h>
+
+/* mm/mm_init.c */
+void free_area_init_empty(struct pglist_data *pgdat);
+void free_node_stats(struct pglist_data *pgdat);
+
+#ifdef CONFIG_PGDAT_LIFETIME
+void pgdat_init_standin(void);
+bool pgdat_use_standin(int nid);
+bool pgdat_is_standin(const struct pglist_data *pgdat);
+int pgdat_add(int nid);
+void pgdat_remove(int nid);
+#else
+static inline void pgdat_init_standin(void)
+{
+}
+
+static inline bool pgdat_use_standin(int nid)
+{
+	return false;
+}
+
+static inline bool pgdat_is_standin(const struct pglist_data *pgdat)
+{
+	return false;
+}
+
+static inline int pgdat_add(int nid)
+{
+	return 0;
+}
+
+static inline void pgdat_remove(int nid)
+{
+}
+#endif /* CONFIG_PGDAT_LIFETIME */
+
+#endif /* __MM_PGDAT_LIFETIME_H */

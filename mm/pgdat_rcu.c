@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Read sections for nodes and zonelists, and freeing what readers may use.
+ */
+
+/**
+ * DOC: Readers of nodes
+ *
+ * Nodes and zonelists come and go with memory. Who uses one must be in a read
+ * section, or have another reason why it stays: a page of the node, a lock that
+ * keeps memory hotplug out, being the node's own thread.
+ *
+ * There are three kinds of read sections, since no single one suits all:
+ *
+ * ================================= ============= =============================
+ * section                           may sleep     for
+ * ================================= ============= =============================
+ * pgdat_read_lock()                 no            a look at a node
+ * pgdat_read_lock_sleepable()       yes           reclaim, compaction, walks
+ *                                                 over all nodes for a user
+ * pgdat_read_lock_fast(), internal  no            the page allocator
+ * ================================= ============= =============================
+ *
+ * The last one is empty. A task that allocates a page does not sleep before it
+ * has one or enters the slow path, so RCU-tasks, which waits until each
+ * task has slept or run in user space, covers it; and RCU covers interrupts and
+ * idle tasks, which RCU-tasks does not wait for.
+ *
+ * What a reader may use is freed in these steps:
+ *
+ * 1. The pointer to it is changed.
+ * 2. RCU and RCU-tasks wait for those who looked it up and do not sleep.
+ * 3. SRCU waits for those who sleep. It comes last, since the page allocator
+ *    looks up a zonelist in its fast path, and begins a section that may sleep
+ *    while it still has it.
+ * 4. It is freed, by a worker.
+ *
+ * Nobody waits for that: a task can stay in reclaim for minutes.
+ *
+ * Locking: none. pgdat_retire() can be called from any context in which
+ * call_rcu() can.
+ */
+
+#include <linux/container_of.h>
+#include <linux/export.h>
+#include <linux/pgdat_rcu.h>
+#include <linux/workqueue.h>
+
+DEFINE_SRCU_FAST(pgdat_srcu);
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+static struct lock_class_key pgdat_fast_lock_key;
+struct lockdep_map pgdat_fast_lock_map = {
+	.name = "pgdat_read_lock_fast",
+	.key = &pgdat_fast_lock_key,
+	.wait_type_outer = LD_WAIT_FREE,
+	.wait_type_inner = LD_WAIT_CONFIG,
+};
+#endif
+
+#ifdef CONFIG_PROVE_RCU
+/**
+ * pgdat_read_held() - is this a read section, as far as lockdep can tell?
+ *
+ * Context: Any.
+ * Return: false when it is not one for sure.
+ */
+bool pgdat_read_held(void)
+{
+	return !debug_lockdep_rcu_enabled() || rcu_read_lock_any_held() ||
+	       srcu_read_lock_held(&pgdat_srcu) ||
+	       lock_is_held(&pgdat_fast_lock_map);
+}
+#endif
+
+static void pgdat_retired_work(struct work_struct *work)
+{
+	struct pgdat_retired *retired =
+		container_of(work, struct pgdat_retired, work);
+
+	retired->free(retired);
+}
+
+/* Callbacks run with softirqs off, @free may sleep. */
+static void pgdat_retired_unused(struct rcu_head *rcu)
+{
+	struct pgdat_retired *retired =
+		container_of(rcu, struct pgdat_retired, rcu);
+
+	INIT_WORK(&retired->work, pgdat_retired_work);
+	queue_work(system_dfl_wq, &retired->work);
+}
+
+static void pgdat_retired_wait_sleepers(struct rcu_head *rcu)
+{
+	call_srcu(&pgdat_srcu, rcu, pgdat_retired_unused);
+}
+
+static void pgdat_retired_wait_tasks(struct rcu_head *rcu)
+{
+	call_rcu_tasks(rcu, pgdat_retired_wait_sleepers);
+}
+
+/**
+ * pgdat_retire() - free an object when its last reader is gone
+ * @retired: member of the object
+ * @free: frees the object, called once
+ *
+ * The object must not be found by new readers any longer. It may be used by
+ * those who have found it before, for as long as their read section lasts.
+ *
+ * Context: Any but NMI. Does not wait for readers.
+ */
+void pgdat_retire(struct pgdat_retired *retired, pgdat_free_fn free)
+{
+	retired->free = free;
+	call_rcu(&retired->rcu, pgdat_retired_wait_tasks);
+}
