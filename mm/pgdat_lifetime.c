@@ -162,7 +162,8 @@ static void pgdat_wake_all(struct pglist_data *pgdat)
  * pgdat_remove() - take back the pgdat of a node
  * @nid: a node that is offline
  *
- * NODE_DATA() is the stand-in when this returns. Does not wait for readers.
+ * NODE_DATA() is the stand-in when this returns, unless the node has device
+ * memory. Does not wait for readers.
  *
  * Context: Process context, may sleep. mem_hotplug_lock is held for writing.
  */
@@ -173,8 +174,11 @@ void pgdat_remove(int nid)
 	mem_hotplug_assert_held_write();
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) || pgdat_is_standin(pgdat))
 		return;
+	/* It may have device memory, which does not need the node online. */
+	if (pgdat->node_spanned_pages)
+		return;
 
-	WARN_ON_ONCE(pgdat->kswapd || pgdat->node_spanned_pages);
+	WARN_ON_ONCE(pgdat->kswapd);
 	WRITE_ONCE(node_data[nid], &pgdat_standin);
 	pgdat_wake_all(pgdat);
 	pgdat_retire(&pgdat->retired, pgdat_free);
