@@ -34,7 +34,7 @@
 
 #include <linux/container_of.h>
 #include <linux/gfp.h>
-#include <linux/memblock.h>
+#include <linux/kmemleak.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
@@ -124,12 +124,17 @@ int pgdat_add(int nid)
 }
 
 /* mm/numa.c allocates whole pages at boot. */
-static void __ref pgdat_free_memory(struct pglist_data *pgdat)
+static void pgdat_free_memory(struct pglist_data *pgdat)
 {
-	if (PageReserved(virt_to_page(pgdat)))
-		memblock_free(pgdat, PAGE_ALIGN(sizeof(*pgdat)));
-	else
+	void *start = pgdat, *page;
+
+	if (!PageReserved(virt_to_page(pgdat))) {
 		kfree(pgdat);
+		return;
+	}
+	kmemleak_free_part_phys(__pa(pgdat), PAGE_ALIGN(sizeof(*pgdat)));
+	for (page = start; page < start + sizeof(*pgdat); page += PAGE_SIZE)
+		free_reserved_page(virt_to_page(page));
 }
 
 static void pgdat_free(struct pgdat_retired *retired)
@@ -180,6 +185,7 @@ void pgdat_remove(int nid)
 
 	WARN_ON_ONCE(pgdat->kswapd);
 	WRITE_ONCE(node_data[nid], &pgdat_standin);
+	lru_gen_retire_lruvec(&pgdat->__lruvec);
 	pgdat_wake_all(pgdat);
 	pgdat_retire(&pgdat->retired, pgdat_free);
 }

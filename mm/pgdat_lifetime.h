@@ -12,6 +12,15 @@
 void free_area_init_empty(struct pglist_data *pgdat);
 void free_node_stats(struct pglist_data *pgdat);
 
+/* mm/vmscan.c */
+#ifdef CONFIG_LRU_GEN
+void lru_gen_retire_lruvec(struct lruvec *lruvec);
+#else
+static inline void lru_gen_retire_lruvec(struct lruvec *lruvec)
+{
+}
+#endif
+
 #ifdef CONFIG_PGDAT_LIFETIME
 void pgdat_init_standin(void);
 bool pgdat_use_standin(int nid);

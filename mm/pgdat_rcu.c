@@ -22,7 +22,8 @@
  * ================================= ============= =============================
  *
  * The last one is empty. A task that allocates a page does not sleep before it
- * has one or enters the slow path, so RCU-tasks, which waits until each
+ * has one or enters the slow path (page_owner, which allocates to store where,
+ * does with the page in hand, which keeps the node), so RCU-tasks, which waits until each
  * task has slept or run in user space, covers it; and RCU covers interrupts and
  * idle tasks, which RCU-tasks does not wait for.
  *
@@ -53,8 +54,6 @@ static struct lock_class_key pgdat_fast_lock_key;
 struct lockdep_map pgdat_fast_lock_map = {
 	.name = "pgdat_read_lock_fast",
 	.key = &pgdat_fast_lock_key,
-	.wait_type_outer = LD_WAIT_FREE,
-	.wait_type_inner = LD_WAIT_CONFIG,
 };
 #endif
 

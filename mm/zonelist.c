@@ -119,7 +119,9 @@ struct zonelist_set *zonelist_set_alloc(unsigned int new_zones)
 {
 	size_t nr_bytes =
 		zonelist_set_nr_bytes(zonelist_nr_populated_zones() + new_zones);
-	struct zonelist_set *set = kvzalloc(nr_bytes, GFP_KERNEL);
+	/* Not on the node that is about to leave */
+	struct zonelist_set *set = kvzalloc_node(nr_bytes, GFP_KERNEL,
+						 first_online_node);
 
 	if (set)
 		zonelist_set_init(set, nr_bytes);

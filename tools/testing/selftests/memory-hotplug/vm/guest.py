@@ -149,6 +149,12 @@ class Guest:
             raise GuestError("there is no ACPI device '%s'" % name)
         return text.splitlines()[0]
 
+    def boot_pgdats(self):
+        """kB that pgdats from boot have, which become part of MemTotal."""
+        text = self.read("sed -n 's/^pgdat //p' /sys/kernel/debug/boot_owner "
+                         "2>/dev/null || :")
+        return int(text.strip() or 0) * 4
+
     def meminfo(self):
         """/proc/meminfo in KiB."""
         text = self.read("cat /proc/meminfo")

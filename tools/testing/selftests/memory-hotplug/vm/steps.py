@@ -429,7 +429,8 @@ class Run:
 
     def _state(self, what):
         if what == "memtotal":
-            return {"MemTotal": self.guest.meminfo()["MemTotal"]}
+            return {"MemTotal": self.guest.meminfo()["MemTotal"] +
+                    self.guest.boot_pgdats()}
         if what == "directmap":
             return {key: value for key, value in self.guest.meminfo().items()
                     if key.startswith("DirectMap")}
