@@ -23,7 +23,7 @@ refresh: setup ## write the commits of build/linux back to patches/ and the new 
 	bin/refresh
 
 # Edits in progress in build/linux are built as they are.
-kernel: setup ## build build/KERNEL/bzImage (KERNEL=base, patched or patched-debug; default patched)
+kernel: setup ## build build/KERNEL/bzImage (KERNEL=base, patched, patched-lockdep or patched-debug; default patched)
 	bin/compose -k
 	bin/kernel $(KERNEL)
 
@@ -54,7 +54,7 @@ bench: kernels ## base and patched side by side: IPIs, flushes and time of an ej
 	bench/run
 	bench/alloc
 
-cross: tree ## build mm/ of arm64, ppc64le and s390
+cross: tree ## build mm/ of arm64, ppc64le, s390 and i386, and of x86-64 with options off
 	bin/setup cross
 	bin/cross
 

@@ -56,6 +56,7 @@
 #include <kunit/visibility.h>
 
 #include "boot_owner_internal.h"
+#include "internal.h"
 #include "mm_init.h"
 #include "sparse.h"
 
@@ -320,6 +321,8 @@ static bool kind_may_stay(unsigned long tag)
 	case BOOT_OWNER_VMEMMAP_TABLE:
 	case BOOT_OWNER_DIRECT_TABLE:
 		return true;
+	case BOOT_OWNER_PGDAT:
+		return pgdat_may_move();
 	default:
 		return false;
 	}

@@ -92,8 +92,9 @@ static void check_page(struct owner_check *check, unsigned long pfn)
 	if (!should || !PageReserved(page)) {
 		if (is.kind == BOOT_OWNER_NONE)
 			return;
-		/* The node has left, its pgdat may wait for its last user. */
-		if (is.kind == BOOT_OWNER_PGDAT && !node_online(is.first)) {
+		/* The node may have left it behind, where it has readers. */
+		if (is.kind == BOOT_OWNER_PGDAT &&
+		    !boot_owner_is_pgdat(is.first, pfn)) {
 			check->pages[is.kind]++;
 			return;
 		}

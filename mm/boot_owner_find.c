@@ -247,6 +247,15 @@ static void find_zone_tails(struct find_walk *walk, struct zone *zone)
 }
 #endif
 
+/* Is the page a part of the pgdat that the node uses now? */
+bool boot_owner_is_pgdat(int nid, unsigned long pfn)
+{
+	phys_addr_t start = __pa(NODE_DATA(nid));
+
+	return pfn >= PHYS_PFN(start) &&
+	       pfn <= PHYS_PFN(start + sizeof(pg_data_t) - 1);
+}
+
 static void find_node(struct find_walk *walk, int nid)
 {
 	pg_data_t *pgdat = NODE_DATA(nid);

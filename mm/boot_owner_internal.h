@@ -12,6 +12,7 @@ void boot_owner_merge(struct boot_owner *owner, const struct boot_owner *other);
 
 /* mm/boot_owner_find.c */
 void boot_owner_find_all(boot_owner_fn fn, void *arg);
+bool boot_owner_is_pgdat(int nid, unsigned long pfn);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 unsigned long boot_owner_encode(const struct boot_owner *owner);

@@ -6,9 +6,9 @@
 /**
  * DOC: Order of removal
  *
- * A memory block may hold boot pages that sections elsewhere need: memmap and
+ * A memory block may hold boot pages that memory elsewhere needs: memmap and
  * page tables, for the most part. It can be offline while they are in use, but
- * it cannot be removed before these sections are. This file turns owners of
+ * it cannot be removed before that memory is. This file turns owners of
  * pages into memory blocks:
  *
  * 1. boot_owner_remove_after() says which memory blocks have to be removed
@@ -36,6 +36,8 @@
 #include <linux/range.h>
 #include <linux/slab.h>
 
+#include "boot_owner_internal.h"
+#include "internal.h"
 #include "sparse.h"
 
 /* Memory that leaves, and what needs it. */
@@ -59,9 +61,9 @@ static bool order_leaves(const struct order_walk *walk, unsigned long section)
 }
 
 /*
- * A section table and a pgdat are used whether memory is there or not. A page
- * table of the direct map would be unmapped by its own removal, before the last
- * of its entries has been cleared.
+ * A section table is used whether memory is there or not. A page table of the
+ * direct map would be unmapped by its own removal, before the last of its
+ * entries has been cleared.
  */
 static bool order_is_pinned(const struct boot_owner *owner)
 {
@@ -70,9 +72,40 @@ static bool order_is_pinned(const struct boot_owner *owner)
 	case BOOT_OWNER_VMEMMAP_TABLE:
 	case BOOT_OWNER_USAGE:
 		return false;
+	case BOOT_OWNER_PGDAT:
+		return !pgdat_may_move();
 	default:
 		return true;
 	}
+}
+
+struct order_node {
+	struct order_walk *walk;
+	int nid;
+};
+
+static int order_add_node_block(struct memory_block *mem, void *arg)
+{
+	struct order_node *node = arg;
+	struct order_walk *walk = node->walk;
+	unsigned long id = memory_block_id(mem->start_section_nr);
+
+	if (mem->nid == node->nid && id < walk->nr_blocks &&
+	    !order_leaves(walk, mem->start_section_nr))
+		__set_bit(id, walk->blocks);
+	return 0;
+}
+
+/*
+ * A node needs its pgdat as long as it has any memory, online or not. One that
+ * it has left behind waits for its last reader only.
+ */
+static void order_add_node(struct order_walk *walk, int nid, unsigned long pfn)
+{
+	struct order_node node = { .walk = walk, .nid = nid };
+
+	if (boot_owner_is_pgdat(nid, pfn))
+		for_each_memory_block(&node, order_add_node_block);
 }
 
 static void order_add_page(unsigned long pfn, unsigned long nr_pages,
@@ -84,6 +117,10 @@ static void order_add_page(unsigned long pfn, unsigned long nr_pages,
 
 	if (order_is_pinned(owner)) {
 		walk->pinned_by = *owner;
+		return;
+	}
+	if (owner->kind == BOOT_OWNER_PGDAT) {
+		order_add_node(walk, owner->first, pfn);
 		return;
 	}
 	for_each_present_section_nr(owner->first, nr) {
@@ -184,7 +221,7 @@ int boot_owner_check_remove(const struct range *ranges, unsigned int nr_ranges)
 			ranges->start, ranges->end, text);
 		rc = -EBUSY;
 	} else if (!bitmap_empty(walk.blocks, walk.nr_blocks)) {
-		pr_warn("[mem %#llx-%#llx] cannot be removed: it holds memmap or page tables of memory blocks %*pbl, remove these first\n",
+		pr_warn("[mem %#llx-%#llx] cannot be removed: it holds memory management data of memory blocks %*pbl, remove these first\n",
 			ranges->start, ranges->end, (int)walk.nr_blocks,
 			walk.blocks);
 		rc = -EBUSY;

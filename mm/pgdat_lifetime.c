@@ -21,7 +21,10 @@
  *    that its zones share for the memmap of huge pages, and the pgdat itself.
  *    A node that comes back in the meantime gets a new one.
  *
- * The pgdat of a node that was there at boot is freed in the same way.
+ * The pgdat of a node that was there at boot is freed in the same way. It may lie
+ * in memory of its own node. When the last of that memory is removed,
+ * pgdat_move() gives the node another pgdat before, and waits until the first one
+ * has been freed; what is left of the node is CPUs, or nothing.
  *
  * With PREEMPT_RT a pgdat that has been added stays, and is used again when the
  * node comes back: readers may sleep on a spinlock there, which RCU-tasks does
@@ -32,6 +35,9 @@
  * hold a lock that keeps memory hotplug out, or are a thread of the node.
  */
 
+#define pr_fmt(fmt) "memory hotplug: " fmt
+
+#include <linux/boot_owner.h>
 #include <linux/container_of.h>
 #include <linux/gfp.h>
 #include <linux/kmemleak.h>
@@ -40,6 +46,7 @@
 #include <linux/mmzone.h>
 #include <linux/nodemask.h>
 #include <linux/pgdat_rcu.h>
+#include <linux/range.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/wait.h>
@@ -47,6 +54,10 @@
 #include "hugetlb_vmemmap.h"
 #include "internal.h"
 #include "pgdat_lifetime.h"
+#include "sparse.h"
+
+/* All locks of memory hotplug are held while readers are waited for. */
+#define PGDAT_MOVE_MS	10000
 
 static struct pglist_data pgdat_standin;
 
@@ -90,6 +101,30 @@ bool pgdat_is_standin(const struct pglist_data *pgdat)
 	return pgdat == &pgdat_standin;
 }
 
+/* A pgdat without pages, that nobody else knows yet. */
+static struct pglist_data *pgdat_alloc(int nid)
+{
+	struct pglist_data *pgdat;
+
+	/* From the node nearest to it; its own memory is not online. */
+	pgdat = kzalloc_node(sizeof(*pgdat), GFP_KERNEL, nid);
+	if (!pgdat)
+		return NULL;
+	pgdat->node_id = nid;
+	free_area_init_empty(pgdat);
+	if (free_area_init_core_hotplug(pgdat)) {
+		kfree(pgdat);
+		return NULL;
+	}
+	return pgdat;
+}
+
+static void pgdat_publish(int nid, struct pglist_data *pgdat)
+{
+	/* Pairs with the address dependency of readers of NODE_DATA(). */
+	smp_store_release(&node_data[nid], pgdat);
+}
+
 /**
  * pgdat_add() - give a node a pgdat of its own
  * @nid: a possible node
@@ -101,25 +136,15 @@ bool pgdat_is_standin(const struct pglist_data *pgdat)
 int pgdat_add(int nid)
 {
 	struct pglist_data *pgdat;
-	int rc;
 
 	mem_hotplug_assert_held_write();
 	if (!pgdat_is_standin(NODE_DATA(nid)))
 		return 0;
 
-	/* From the node nearest to it; its own memory is not online yet. */
-	pgdat = kzalloc_node(sizeof(*pgdat), GFP_KERNEL, nid);
+	pgdat = pgdat_alloc(nid);
 	if (!pgdat)
 		return -ENOMEM;
-	pgdat->node_id = nid;
-	free_area_init_empty(pgdat);
-	rc = free_area_init_core_hotplug(pgdat);
-	if (rc) {
-		kfree(pgdat);
-		return rc;
-	}
-	/* Pairs with the address dependency of readers of NODE_DATA(). */
-	smp_store_release(&node_data[nid], pgdat);
+	pgdat_publish(nid, pgdat);
 	return 0;
 }
 
@@ -163,12 +188,21 @@ static void pgdat_wake_all(struct pglist_data *pgdat)
 		wake_up_all(&pgdat->reclaim_wait[i]);
 }
 
+/* Nobody finds it any longer. It has no pages. */
+static void pgdat_leave_behind(struct pglist_data *pgdat)
+{
+	WARN_ON_ONCE(pgdat->kswapd);
+	lru_gen_retire_lruvec(&pgdat->__lruvec);
+	pgdat_wake_all(pgdat);
+	pgdat_retire(&pgdat->retired, pgdat_free);
+}
+
 /**
  * pgdat_remove() - take back the pgdat of a node
  * @nid: a node that is offline
  *
- * NODE_DATA() is the stand-in when this returns, unless the node has device
- * memory. Does not wait for readers.
+ * NODE_DATA() is the stand-in when this returns, unless the node has, or has
+ * had, device memory, which it spans for good. Does not wait for readers.
  *
  * Context: Process context, may sleep. mem_hotplug_lock is held for writing.
  */
@@ -183,9 +217,99 @@ void pgdat_remove(int nid)
 	if (pgdat->node_spanned_pages)
 		return;
 
-	WARN_ON_ONCE(pgdat->kswapd);
-	WRITE_ONCE(node_data[nid], &pgdat_standin);
-	lru_gen_retire_lruvec(&pgdat->__lruvec);
-	pgdat_wake_all(pgdat);
-	pgdat_retire(&pgdat->retired, pgdat_free);
+	pgdat_publish(nid, &pgdat_standin);
+	pgdat_leave_behind(pgdat);
 }
+
+#ifdef CONFIG_MEMORY_HOTREMOVE
+static bool pgdat_is_in(const struct pglist_data *pgdat,
+			const struct range *ranges, unsigned int nr_ranges)
+{
+	phys_addr_t start = __pa(pgdat);
+	unsigned int i;
+
+	if (pgdat_is_standin(pgdat))
+		return false;
+	for (i = 0; i < nr_ranges; i++)
+		if (start <= ranges[i].end &&
+		    start + sizeof(*pgdat) > ranges[i].start)
+			return true;
+	return false;
+}
+
+static void pgdat_found(unsigned long pfn, unsigned long nr_pages,
+			const struct boot_owner *owner, void *arg)
+{
+	bool *found = arg;
+
+	if (owner->kind == BOOT_OWNER_PGDAT)
+		*found = true;
+}
+
+/* Has a pgdat that was allocated at boot not been freed yet? */
+static bool pgdat_left_in(const struct range *ranges, unsigned int nr_ranges)
+{
+	bool found = false;
+	unsigned long nr;
+	unsigned int i;
+
+	for (i = 0; i < nr_ranges; i++)
+		for (nr = pfn_to_section_nr(PHYS_PFN(ranges[i].start));
+		     nr <= pfn_to_section_nr(PHYS_PFN(ranges[i].end)); nr++)
+			if (early_section(__nr_to_section(nr)))
+				boot_owner_for_each(section_nr_to_pfn(nr),
+						    section_nr_to_pfn(nr + 1),
+						    pgdat_found, &found);
+	return found;
+}
+
+/* The node stays what it is, without pages. Returns why not, or NULL. */
+static const char *pgdat_replace(int nid)
+{
+	struct pglist_data *old = NODE_DATA(nid), *pgdat;
+
+	if (old->node_spanned_pages)
+		return "it holds the pgdat of a node that spans other memory";
+	pgdat = pgdat_alloc(nid);
+	if (!pgdat)
+		return "there is no memory to move its pgdat to";
+	pgdat_copy_mf_stats(pgdat, old);
+	pgdat_publish(nid, pgdat);
+	pgdat_leave_behind(old);
+	return NULL;
+}
+
+/**
+ * pgdat_move() - move pgdats off memory that is being removed
+ * @ranges: physical addresses of regions that are removed together; offline
+ * @nr_ranges: number of entries in @ranges
+ *
+ * They are of nodes that have no other memory. Waits for readers of these
+ * pgdats, and of those that a node has left behind in the regions.
+ *
+ * Context: Process context, sleeps. mem_hotplug_lock is held for writing.
+ * Return: 0, and there is no pgdat in the regions. -EBUSY: a node has other
+ * memory, or has had device memory; there is no memory; or there are readers for
+ * too long. The log says which. Pgdats that have moved do not move back, which
+ * makes no difference to their nodes.
+ */
+int pgdat_move(const struct range *ranges, unsigned int nr_ranges)
+{
+	const char *why = NULL;
+	int nid;
+
+	mem_hotplug_assert_held_write();
+	for_each_node(nid)
+		if (!why && pgdat_is_in(NODE_DATA(nid), ranges, nr_ranges))
+			why = pgdat_replace(nid);
+	if (!why && pgdat_left_in(ranges, nr_ranges) &&
+	    (!pgdat_wait_retired(PGDAT_MOVE_MS) ||
+	     WARN_ON_ONCE(pgdat_left_in(ranges, nr_ranges))))
+		why = "tasks still read a pgdat that it holds";
+	if (!why)
+		return 0;
+	pr_warn("[mem %#llx-%#llx] cannot be removed: %s\n", ranges->start,
+		ranges->end, why);
+	return -EBUSY;
+}
+#endif

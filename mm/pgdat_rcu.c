@@ -36,18 +36,26 @@
  *    while it still has it.
  * 4. It is freed, by a worker.
  *
- * Nobody waits for that: a task can stay in reclaim for minutes.
+ * Nobody waits for that, since a task can stay in reclaim for minutes; except
+ * who needs the memory back that the object is in.
  *
  * Locking: none. pgdat_retire() can be called from any context in which
  * call_rcu() can.
  */
 
+#include <linux/atomic.h>
 #include <linux/container_of.h>
 #include <linux/export.h>
+#include <linux/jiffies.h>
 #include <linux/pgdat_rcu.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 DEFINE_SRCU_FAST(pgdat_srcu);
+
+/* Objects that have been retired and not been freed yet. */
+static atomic_t pgdat_nr_retired = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(pgdat_all_freed);
 
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 static struct lock_class_key pgdat_fast_lock_key;
@@ -78,6 +86,8 @@ static void pgdat_retired_work(struct work_struct *work)
 		container_of(work, struct pgdat_retired, work);
 
 	retired->free(retired);
+	if (atomic_dec_and_test(&pgdat_nr_retired))
+		wake_up_all(&pgdat_all_freed);
 }
 
 /* Callbacks run with softirqs off, @free may sleep. */
@@ -113,5 +123,28 @@ static void pgdat_retired_wait_tasks(struct rcu_head *rcu)
 void pgdat_retire(struct pgdat_retired *retired, pgdat_free_fn free)
 {
 	retired->free = free;
+	atomic_inc(&pgdat_nr_retired);
 	call_rcu(&retired->rcu, pgdat_retired_wait_tasks);
+}
+
+/**
+ * pgdat_wait_retired() - wait until all retired objects have been freed
+ * @ms: milliseconds to wait for readers, which can take long
+ *
+ * Waits for objects that are retired in the meantime, too: hold
+ * mem_hotplug_lock, so that there are few.
+ *
+ * Context: Process context, sleeps. Not in a read section, and without a lock
+ * that is taken in one.
+ * Return: true if all have been freed.
+ */
+bool pgdat_wait_retired(unsigned int ms)
+{
+	might_sleep();
+	srcu_lock_sync(&pgdat_srcu.dep_map);
+	/* Callbacks may be lazy. */
+	rcu_barrier();
+	return wait_event_timeout(pgdat_all_freed,
+				  !atomic_read(&pgdat_nr_retired),
+				  msecs_to_jiffies(ms));
 }

@@ -98,6 +98,12 @@ static inline bool boot_owner_get(const struct page *page,
 	return false;
 }
 
+static inline void boot_owner_for_each(unsigned long start_pfn,
+				       unsigned long end_pfn, boot_owner_fn fn,
+				       void *arg)
+{
+}
+
 static inline bool boot_owner_release(struct page *page, unsigned int order)
 {
 	return false;

@@ -100,6 +100,7 @@ static inline bool pgdat_read_held(void)
 #endif /* CONFIG_PGDAT_RCU */
 
 void pgdat_retire(struct pgdat_retired *retired, pgdat_free_fn free);
+bool pgdat_wait_retired(unsigned int ms);
 
 /**
  * pgdat_read_lock() - begin a read section that does not sleep

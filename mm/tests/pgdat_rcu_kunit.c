@@ -72,6 +72,20 @@ static void pgdat_rcu_test_many(struct kunit *test)
 		expect_freed(test, objects[i]);
 }
 
+static void pgdat_rcu_test_wait(struct kunit *test)
+{
+	struct retired_object *objects[20];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(objects); i++) {
+		objects[i] = retired_object_alloc(test);
+		pgdat_retire(&objects[i]->retired, retired_object_free);
+	}
+	KUNIT_EXPECT_TRUE(test, pgdat_wait_retired(FREED_MS));
+	for (i = 0; i < ARRAY_SIZE(objects); i++)
+		KUNIT_EXPECT_EQ(test, 1, atomic_read(&objects[i]->nr_freed));
+}
+
 static void pgdat_rcu_test_sleeping_reader(struct kunit *test)
 {
 	struct retired_object *object = retired_object_alloc(test);
@@ -156,6 +170,8 @@ static void test_fast_reader(struct kunit *test, bool sleepable)
 
 	wait_for_completion(&reader->begun);
 	pgdat_retire(&reader->object->retired, retired_object_free);
+	if (sleepable)
+		KUNIT_EXPECT_FALSE(test, pgdat_wait_retired(1));
 	wait_for_completion(&reader->done);
 	KUNIT_EXPECT_EQ(test, 0, reader->freed_early);
 	expect_freed(test, reader->object);
@@ -179,6 +195,7 @@ static void pgdat_rcu_test_fast_then_sleeping(struct kunit *test)
 static struct kunit_case pgdat_rcu_cases[] = {
 	KUNIT_CASE(pgdat_rcu_test_freed),
 	KUNIT_CASE(pgdat_rcu_test_many),
+	KUNIT_CASE(pgdat_rcu_test_wait),
 	KUNIT_CASE_SLOW(pgdat_rcu_test_sleeping_reader),
 	KUNIT_CASE_SLOW(pgdat_rcu_test_nested),
 	KUNIT_CASE_SLOW(pgdat_rcu_test_fast_reader),

@@ -135,12 +135,8 @@ class Guest:
                          (MEMORY, block))
         return int(text[len("node"):])
 
-    def dimm_acpi(self, dimm):
-        """Name of @dimm's ACPI device, such as PNP0C80:01."""
-        return self.acpi_device(dimm.acpi or dimm.acpi_name)
-
     def acpi_device(self, name):
-        """Name in sysfs of what ACPI calls @name."""
+        """Name in sysfs, such as PNP0C80:01, of what ACPI calls @name."""
         text = self.read(
             "for d in /sys/bus/acpi/devices/*:*; do [ -f $d/path ] && "
             "case $(cat $d/path) in *%s) basename $d;; esac; done; true" %
@@ -154,6 +150,14 @@ class Guest:
         text = self.read("sed -n 's/^pgdat //p' /sys/kernel/debug/boot_owner "
                          "2>/dev/null || :")
         return int(text.strip() or 0) * 4
+
+    def memtotal(self):
+        """MemTotal with pgdats from boot; one may be freed at any moment."""
+        pgdats = None
+        while pgdats != self.boot_pgdats():
+            pgdats = self.boot_pgdats()
+            total = self.meminfo()["MemTotal"]
+        return total + pgdats
 
     def meminfo(self):
         """/proc/meminfo in KiB."""

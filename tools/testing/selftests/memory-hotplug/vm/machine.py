@@ -17,8 +17,8 @@ import tempfile
 import time
 
 import acpi
-import acpitables
 from qmp import Qmp, QmpError
+from scenario import ScenarioError
 
 GIB = 1 << 30
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
@@ -61,23 +61,26 @@ def node_ranges(scenario):
 
 def plan_ram(scenario):
     """DIMMs that are RAM follow each other from the start of their node's."""
-    next_addr = {node.number: start for node, start, _ in
-                 reversed(node_ranges(scenario))}
+    ranges = [(node.number, start, end)
+              for node, start, end in node_ranges(scenario)]
+    next_addr = {node: start for node, start, _ in reversed(ranges)}
     for dimm in scenario.dimms.values():
         if not dimm.ram:
             continue
         if dimm.addr is None:
-            dimm.addr = next_addr[dimm.node]
+            dimm.addr = next_addr.get(dimm.node, 0)
+        if not any(dimm.node == node and start <= dimm.addr and dimm.end <= end
+                   for node, start, end in ranges):
+            raise ScenarioError("%s: dimm '%s' is not in the RAM of node %d" %
+                                (scenario.name, dimm.name, dimm.node))
         next_addr[dimm.node] = dimm.end
 
 
 def plan(scenario):
-    """Give each DIMM the slot and address that the guest will see."""
+    """Give each DIMM the address that the guest will see."""
     plan_ram(scenario)
     next_addr = dimm_window(scenario.ram)
-    for slot, dimm in enumerate(scenario.dimms.values()):
-        if dimm.slot is None:
-            dimm.slot = slot
+    for dimm in scenario.dimms.values():
         if dimm.ram:
             continue
         if dimm.node is None:
@@ -104,7 +107,7 @@ def memmap_arguments(scenario):
 def kernel_cmdline(scenario, extra=""):
     """The kernel command line, without arguments for init."""
     words = [CMDLINE]
-    if scenario.memmap and not has_tables(scenario):
+    if scenario.memmap:
         words += memmap_arguments(scenario)
     words += [scenario.cmdline, extra]
     return " ".join(word for word in words if word)
@@ -165,28 +168,8 @@ def device(dimm):
             "node": dimm.node, "slot": dimm.slot, "addr": dimm.addr}
 
 
-def has_tables(scenario):
-    """Are the DIMMs RAM, and devices in ACPI tables of our own?"""
-    return any(dimm.acpi for dimm in scenario.dimms.values())
-
-
-def table_arguments(scenario, folder):
-    """-m and the tables; without -numa QEMU has no SRAT."""
-    size = scenario.ram + sum(dimm.size for dimm in scenario.dimms.values())
-    if scenario.ram != Q35_LOW_RAM or size < Q35_LOW_RAM_MAX:
-        raise MachineError("acpi= needs ram=2G and 768M of DIMMs")
-    args = ["-m", "%dM" % (size >> 20), "-machine", "memory-backend=ram",
-            "-object", backend_argument(backend("ram", size))]
-    for make in (acpitables.srat, acpitables.ssdt):
-        path = os.path.join(folder, make.__name__)
-        with open(path, "wb") as out:
-            out.write(make(scenario))
-        args += ["-acpitable", "file=" + path]
-    return args
-
-
-def memory_arguments(scenario, folder):
-    """-m, -numa and the DIMMs that are there at boot."""
+def node_arguments(scenario):
+    """-m and -numa."""
     args = ["-m", "%dM,slots=%d,maxmem=%dM" % (scenario.ram >> 20,
                                                scenario.slots,
                                                scenario.maxmem >> 20)]
@@ -196,12 +179,23 @@ def memory_arguments(scenario, folder):
             args += ["-object", backend_argument(
                 backend("ram%d" % node.number, node.ram))]
             numa += ",memdev=ram%d" % node.number
-        cpus = node.cpus
-        if cpus is None and node is scenario.nodes[0]:
-            cpus = "0-%d" % (scenario.smp - 1)
+        cpus = node_cpus(scenario, node)
         if cpus:
             numa += ",cpus=%s" % cpus
         args += ["-numa", numa]
+    return args
+
+
+def ram_arguments(scenario):
+    """-m without -numa: QEMU makes no SRAT and has no slots for DIMMs."""
+    return ["-m", "%dM" % (scenario.ram >> 20),
+            "-machine", "memory-backend=ram",
+            "-object", backend_argument(backend("ram", scenario.ram))]
+
+
+def dimm_arguments(scenario, folder):
+    """The DIMMs that are there at boot."""
+    args = []
     for dimm in scenario.dimms.values():
         if dimm.boot and not dimm.ram:
             args += ["-object",
@@ -212,30 +206,40 @@ def memory_arguments(scenario, folder):
     return args
 
 
+def node_cpus(scenario, node):
+    """CPUs of @node, such as 0-3; None when it has none."""
+    if node.cpus is None and node is scenario.nodes[0]:
+        return "0-%d" % (scenario.smp - 1)
+    return node.cpus
+
+
 def srat_cpus(scenario):
-    """[(node, apic id)] as memory_arguments() has them."""
+    """[(node, apic id)] of all CPUs."""
     cpus = []
     for node in scenario.nodes:
-        text = node.cpus
-        if text is None and node is scenario.nodes[0]:
-            text = "0-%d" % (scenario.smp - 1)
-        if text:
-            first, _, last = text.partition("-")
+        first, _, last = (node_cpus(scenario, node) or "").partition("-")
+        if first:
             cpus += [(node.number, cpu) for cpu in
                      range(int(first), int(last or first) + 1)]
     return cpus
 
 
-def srat_memory(scenario):
-    """[(node, start, end, hotpluggable)] of RAM, DIMMs, and room for them."""
+def srat_ram(scenario):
+    """[(node, start, end, hotpluggable)] of RAM."""
     memory = []
     for node, start, end in node_ranges(scenario):
         if start == 0:  # the hole for devices of the PC
             memory.append((node.number, 0, 0xa0000, node.hotplug))
             start = 1 << 20
         memory.append((node.number, start, end, node.hotplug))
+    return memory
+
+
+def srat_dimms(scenario):
+    """The same of DIMMs, and of room for them, which is of the last node."""
+    memory = []
     at = dimm_window(scenario.ram)
-    end = (at + scenario.maxmem - scenario.ram + scenario.slots * GIB)
+    end = at + scenario.maxmem - scenario.ram + scenario.slots * GIB
     last = scenario.nodes[-1].number
     for dimm in sorted(scenario.dimms.values(), key=lambda dimm: dimm.addr):
         if dimm.ram:
@@ -248,16 +252,18 @@ def srat_memory(scenario):
     return memory
 
 
-def acpi_tables(scenario, folder):
-    """{name: table} for the front of the initramfs."""
-    tables = {}
+def acpi_sources(scenario):
+    """{name: source} of the tables that QEMU does not make."""
+    sources = {}
     if scenario.own_srat:
-        tables["srat"] = acpi.table_srat(srat_cpus(scenario),
-                                         srat_memory(scenario))
+        memory = srat_ram(scenario)
+        if scenario.numa:
+            memory += srat_dimms(scenario)
+        sources["srat"] = acpi.srat(srat_cpus(scenario), memory)
     ram = [dimm for dimm in scenario.dimms.values() if dimm.ram]
     if ram:
-        tables["ssdt"] = acpi.compile_ssdt(acpi.source_ssdt(ram), folder)
-    return tables
+        sources["ssdt"] = acpi.ssdt(ram, scenario.containers)
+    return sources
 
 
 @functools.lru_cache(maxsize=None)
@@ -291,6 +297,7 @@ class Machine:
             self.cmdline += " -- " + init_args
         self.acpi_path = os.path.join(out, "acpi-events")
         self.acpi_seen = 0
+        self.tables = []
         self.console_path = os.path.join(out, "console.log")
         self.qemu_log_path = os.path.join(out, "qemu.log")
         self.process = None
@@ -307,10 +314,10 @@ class Machine:
         args += accelerator(self.accel)
         args += ["-cpu", cpu_argument(scenario.cpu, self.accel),
                  "-smp", str(scenario.smp)]
-        if has_tables(scenario):
-            args += table_arguments(scenario, self.folder)
-        else:
-            args += memory_arguments(scenario, self.folder)
+        args += (node_arguments(scenario) if scenario.numa
+                 else ram_arguments(scenario))
+        args += dimm_arguments(scenario, self.folder)
+        args += self.tables
         args += ["-qmp", "unix:%s,server=on,wait=off" % self.path("qmp")]
         args += self._console()
         args += ["-chardev", "socket,id=agent,path=%s,server=on,wait=off" %
@@ -361,22 +368,25 @@ class Machine:
         self.qmp.negotiate()
 
     def _add_tables(self):
+        """Hand them to QEMU; but an SRAT is in the way of one that it makes."""
         try:
-            tables = acpi_tables(self.scenario, self.folder)
+            for name, source in acpi_sources(self.scenario).items():
+                table = acpi.build(name, source, self.out)
+                if name == "srat" and self.scenario.numa:
+                    acpi.override(self.path("initrd"), self.initramfs, table)
+                    self.initramfs = self.path("initrd")
+                else:
+                    self.tables += ["-acpitable", "file=" + table]
         except acpi.AcpiError as error:
             raise MachineError(str(error)) from error
-        if tables:
-            path = self.path("initrd")
-            acpi.prepend(path, self.initramfs, tables)
-            self.initramfs = path
 
     def acpi_events(self):
-        """New (kind, slot, source, status) of DIMMs that are RAM."""
+        """New (device, what, source, status) of memory devices in the SSDT."""
         if not os.path.exists(self.acpi_path):
             return []
-        records = acpi.records(self.acpi_path, self.acpi_seen)
-        self.acpi_seen += len(records)
-        return records
+        events = acpi.events(self.acpi_path, self.acpi_seen)
+        self.acpi_seen += len(events)
+        return events
 
     def agent_socket(self):
         """A connected socket to the guest's second serial port."""

@@ -26,14 +26,13 @@ VERBS = {
     "running": (1, 1, False),
     "ready": (1, 1, False),
     "plug": (1, 1, False),
+    "try-plug": (1, 1, False),
     "replug": (2, 2, False),
     "unplug": (1, 1, False),
     "try-unplug": (1, 1, False),
     "unplug-refused": (1, 2, True),
     "eject": (1, 1, False),
     "eject-refused": (1, 2, True),
-    "acpi-eject": (1, 1, False),
-    "acpi-eject-refused": (1, 2, True),
     "ost": (2, 2, False),
     "online": (2, 2, False),
     "offline": (1, 1, False),
@@ -71,15 +70,15 @@ def parse_size(text):
 class Dimm:
     """A DIMM: on the command line (boot) or plugged later by a step.
 
-    It can also be a part of a node's RAM (ram), for which an SSDT has an ACPI
-    memory device; that is there at boot.
+    It can also be a part of a node's RAM (ram), which belongs to a memory
+    device (acpi) in an SSDT; that is there at boot.
     """
 
-    def __init__(self, name, size):
+    def __init__(self, name, size, slot):
         self.name = name
         self.size = size
         self.node = None
-        self.slot = None
+        self.slot = slot
         self.addr = None
         self.align = None
         self.boot = False
@@ -93,8 +92,8 @@ class Dimm:
 
     @property
     def acpi_name(self):
-        """Last part of the ACPI path: QEMU's name, or that of the SSDT."""
-        return "%s%02X" % ("RM" if self.ram else "MP", self.slot)
+        """Last part of the ACPI path: a name of ours, or QEMU's name."""
+        return self.acpi or "%s%02X" % ("RM" if self.ram else "MP", self.slot)
 
 
 class Node:
@@ -149,6 +148,20 @@ class Scenario:
         """Whether QEMU's SRAT is not what the scenario says."""
         return (self.srat or any(node.hotplug for node in self.nodes) or
                 any(dimm.ram for dimm in self.dimms.values()))
+
+    @property
+    def numa(self):
+        """Whether QEMU has to know the nodes; it makes an SRAT of them."""
+        return not (self.own_srat and
+                    all(dimm.ram for dimm in self.dimms.values()))
+
+    def members(self, name):
+        """DIMMs that leave with @name: a DIMM, ACPI device or container."""
+        if name in self.dimms:
+            name = self.dimms[name].acpi_name
+        devices = self.containers.get(name, [name])
+        return [dimm for dimm in self.dimms.values()
+                if dimm.acpi_name in devices]
 
 
 class Parser:
@@ -211,14 +224,17 @@ class Parser:
 
     def _check_dimm(self, step):
         by_verb = ("plug", "replug", "unplug", "try-unplug", "unplug-refused",
-                   "eject", "eject-refused", "ost", "online", "offline",
-                   "gone", "mapped", "unmapped", "scribble", "untouched")
+                   "online", "offline", "gone", "mapped", "unmapped",
+                   "scribble", "untouched")
+        by_device = ("eject", "eject-refused", "ost")
         name = None
-        if step.verb in by_verb:
+        if step.verb in by_verb + by_device:
             name = step.args[0]
         elif step.verb == "repeat" and len(step.args) == 3:
             name = step.args[2]
-        if name is not None and name not in self.scenario.dimms:
+        if name is None or name in self.scenario.dimms:
+            return
+        if step.verb not in by_device or not self.scenario.members(name):
             self._fail("no dimm is called '%s'" % name)
 
     def _head_about(self, rest):
@@ -262,7 +278,7 @@ class Parser:
             self._fail("'dimm' takes a name and a size")
         if words[0] in self.scenario.dimms:
             self._fail("dimm '%s' is there twice" % words[0])
-        dimm = Dimm(words[0], parse_size(words[1]))
+        dimm = Dimm(words[0], parse_size(words[1]), len(self.scenario.dimms))
         for word in words[2:]:
             key, _, value = word.partition("=")
             if word == "boot":
@@ -277,17 +293,30 @@ class Parser:
                 setattr(dimm, key, parse_size(value))
             elif key == "acpi":
                 dimm.acpi = self._acpi_name(value)
-                dimm.boot = True
             else:
                 self._fail("dimm has no '%s'" % word)
+        self._check_ram(dimm)
         self.scenario.dimms[dimm.name] = dimm
+
+    def _check_ram(self, dimm):
+        if dimm.ram and dimm.node is None:
+            self._fail("dimm '%s' is ram of no node" % dimm.name)
+        if dimm.acpi and not dimm.ram:
+            self._fail("dimm '%s' has acpi= and is not ram" % dimm.name)
+        for other in self.scenario.members(dimm.acpi):
+            if other.node != dimm.node:
+                self._fail("%s is on two nodes" % dimm.acpi)
 
     def _head_container(self, rest):
         words = [self._acpi_name(word) for word in shlex.split(rest)]
         devices = {dimm.acpi for dimm in self.scenario.dimms.values()}
         if len(words) < 2 or not devices.issuperset(words[1:]):
             self._fail("'container' takes a name, and names after acpi=")
-        self.scenario.containers[words[0]] = words[1:]
+        containers = self.scenario.containers
+        known = sum(containers.values(), list(containers)) + words
+        if len(set(known)) < len(known) or words[0] in devices:
+            self._fail("a device or container is there twice")
+        containers[words[0]] = words[1:]
 
     def _acpi_name(self, word):
         if not re.fullmatch("[A-Z][A-Z0-9]{3}", word):
@@ -355,13 +384,8 @@ class Parser:
             node = Node(0)
             node.ram = scenario.ram
             scenario.nodes.append(node)
-        if len({bool(dimm.acpi) for dimm in scenario.dimms.values()}) > 1:
-            self._fail("either all DIMMs have acpi= or none")
         if sum(node.ram for node in scenario.nodes) != scenario.ram:
             self._fail("the nodes' ram does not add up to machine ram")
-        for dimm in scenario.dimms.values():
-            if dimm.ram and dimm.node is None:
-                self._fail("dimm '%s' is ram of no node" % dimm.name)
 
 
 def names():

@@ -10,8 +10,6 @@ so a crashed guest costs no time.
 import re
 import time
 
-import acpi
-import acpitables
 import judge
 import pgtable
 import scribble
@@ -45,7 +43,11 @@ class Run:
         self.limits = limits
         self.saved = {}
         self.scribbled = {}
+        # By names in ACPI: _OST status codes since the last request to eject,
+        # what has gone, and what the guest has answered an insertion of.
         self.ost = {}
+        self.inserted = set()
+        self.ejected = set()
         self.plugged = {name for name, dimm in scenario.dimms.items()
                         if dimm.boot}
         self.backends = set(self.plugged)
@@ -107,7 +109,7 @@ class Run:
         if fact == "nid":
             return str(self.guest.dimm_node(dimm))
         if fact == "acpi":
-            return self.guest.dimm_acpi(dimm)
+            return self.guest.acpi_device(dimm.acpi_name)
         if fact == "blocks":
             return " ".join(str(b) for b in self.guest.dimm_blocks(dimm))
         if fact == "kcore":
@@ -118,6 +120,11 @@ class Run:
 
     def dimm(self, name):
         return self.scenario.dimms[name]
+
+    def acpi_name(self, name):
+        """Of the device of a DIMM; a device or container has it already."""
+        dimm = self.scenario.dimms.get(name)
+        return dimm.acpi_name if dimm else name
 
     def note(self, text):
         self.outcome.notes.append(text)
@@ -153,39 +160,29 @@ class Run:
                 raise StepError("no %s within %d s" % (what, seconds))
             self.machine.qmp.poll(0.05)
 
-    def events(self, dimm):
-        """New QMP events about @dimm; _OST status codes are remembered."""
-        found = []
+    def listen(self):
+        """Remember what QEMU, and devices of our own, said since last time."""
         for event in self.machine.qmp.take_events():
             data = event.get("data", {})
-            info = data.get("info", data)
-            name = info.get("device") or data.get("path", "").split("/")[-1]
             if event["event"] == "ACPI_DEVICE_OST":
-                name = self._slot_name(info.get("slot"))
-                if info.get("source") in OST_EJECT_SOURCES:
-                    self.ost.setdefault(name, []).append(info["status"])
-            if name == dimm.name:
-                found.append((event["event"], info))
-        return found + self._ram_events(dimm)
+                info = data["info"]
+                self._heard("MP%02X" % int(info["slot"]), "ost",
+                            info["source"], info["status"])
+            elif event["event"] == "DEVICE_DELETED":
+                name = data.get("device") or data["path"].split("/")[-1]
+                self.ejected.add(self.acpi_name(name))
+        for event in self.machine.acpi_events():
+            self._heard(*event)
 
-    def _ram_events(self, dimm):
-        """The same of DIMMs that are RAM."""
-        found = []
-        for kind, slot, source, status in self.machine.acpi_events():
-            name = self._slot_name(slot)
-            if kind == acpi.EVENT_EJECT:
-                self.plugged.discard(name)
-                if name == dimm.name:
-                    found.append(("DEVICE_DELETED", {}))
-            elif source in OST_EJECT_SOURCES:
-                self.ost.setdefault(name, []).append(status)
-        return found
-
-    def _slot_name(self, slot):
-        for dimm in self.scenario.dimms.values():
-            if str(dimm.slot) == str(slot):
-                return dimm.name
-        return None
+    def _heard(self, device, what, source, status):
+        if what == "eject":
+            self.ejected.add(device)
+            self.plugged.difference_update(
+                dimm.name for dimm in self.scenario.members(device))
+        elif source in OST_EJECT_SOURCES:
+            self.ost.setdefault(device, []).append(status)
+        else:
+            self.inserted.add(device)
 
     def present(self, dimm):
         if dimm.ram:
@@ -238,18 +235,42 @@ class Run:
 
     # DIMMs from outside
 
-    def do_plug(self, name):
-        dimm = self.dimm(name)
+    def _insert(self, dimm):
         qmp = self.machine.qmp
-        if name not in self.backends:
+        if dimm.name not in self.backends:
             qmp.command("object-add",
                         **dimm_backend(dimm, self.machine.folder))
-            self.backends.add(name)
+            self.backends.add(dimm.name)
         qmp.command("device_add", **device(dimm))
-        self.plugged.add(name)
+        self.plugged.add(dimm.name)
+
+    def do_plug(self, name):
+        dimm = self.dimm(name)
+        self._insert(dimm)
         first = self.guest.dimm_blocks(dimm)[0]
         self.wait_for("memory%d in sysfs" % first,
                       lambda: self._blocks_there(dimm))
+
+    def do_try_plug(self, name):
+        """The memory is there, or everything is as before: then take it out."""
+        dimm = self.dimm(name)
+        before = self._before()
+        before["nodes"] = self._state("nodes")
+        self._forget(dimm.acpi_name)
+        self._insert(dimm)
+        self.wait_for("_OST for the insertion of %s" % name,
+                      lambda: self._insertion_ended(dimm))
+        self._settle()
+        if self._blocks_there(dimm):
+            return
+        for what in before:
+            self._compare(what, before[what], self._state(what))
+        self._request(name)
+        self._must_go(name)
+
+    def _insertion_ended(self, dimm):
+        self.listen()
+        return dimm.acpi_name in self.inserted
 
     def do_replug(self, name, kind):
         """Plug the DIMM when it is not there, and online its memory."""
@@ -261,40 +282,59 @@ class Run:
         blocks = self.guest.blocks()
         return all(block in blocks for block in self.guest.dimm_blocks(dimm))
 
-    def _request(self, dimm):
-        if dimm.ram:
-            raise StepError("%s is RAM: only the guest can eject it" %
-                            dimm.name)
-        self.events(dimm)
-        self.ost[dimm.name] = []
-        self.machine.qmp.command("device_del", id=dimm.name)
+    def _forget(self, device):
+        """What is heard of it from now on is about the next request."""
+        self.listen()
+        self.ost[device] = []
+        self.ejected.discard(device)
+        self.inserted.discard(device)
 
-    def _guest_request(self, dimm):
-        self.events(dimm)
-        self.ost[dimm.name] = []
+    def _request(self, name):
+        if self.dimm(name).ram:
+            raise StepError("%s is RAM: only the guest can eject it" % name)
+        self._forget(self.acpi_name(name))
+        self.machine.qmp.command("device_del", id=name)
+
+    def _guest_request(self, name):
+        device = self.acpi_name(name)
+        self._forget(device)
         self.do_guest("echo 1 > /sys/bus/acpi/devices/%s/eject" %
-                      self.guest.dimm_acpi(dimm))
+                      self.guest.acpi_device(device))
 
-    def _answer(self, dimm):
+    def _answer(self, name):
         """Wait for the end of an eject: 'gone', or 'refused'."""
+        device = self.acpi_name(name)
+
         def answer():
-            for event, _ in self.events(dimm):
-                if event == "DEVICE_DELETED":
-                    return "gone"
-            for status in self.ost[dimm.name]:
-                if status != OST_SUCCESS and status != OST_EJECT_IN_PROGRESS:
-                    return "refused"
+            self.listen()
+            if device in self.ejected:
+                return "gone"
+            if set(self.ost[device]) - {OST_SUCCESS, OST_EJECT_IN_PROGRESS}:
+                return "refused"
             return None
-        return self.wait_for("DEVICE_DELETED and no refusal of %s" % dimm.name,
+        return self.wait_for("DEVICE_DELETED and no refusal of %s" % name,
                              answer, 40)
 
-    def _ost_text(self, dimm):
-        return " ".join("%#x" % status for status in self.ost[dimm.name])
+    def _ost_text(self, name):
+        return " ".join("%#x" % status
+                        for status in self.ost.get(self.acpi_name(name), []))
 
-    def _must_go(self, dimm):
-        if self._answer(dimm) != "gone":
-            raise StepError("refused, _OST status %s" % self._ost_text(dimm))
-        self._after_eject(dimm)
+    def _must_go(self, name):
+        if self._answer(name) != "gone":
+            raise StepError("refused, _OST status %s" % self._ost_text(name))
+        dimms = self.scenario.members(name)
+        if dimms[0].ram:
+            self._must_end_well(name)
+        for dimm in dimms:
+            self._after_eject(dimm)
+
+    def _must_end_well(self, name):
+        """The last word of the guest is success."""
+        self._settle()
+        self.listen()
+        if self.ost[self.acpi_name(name)][-1:] != [OST_SUCCESS]:
+            raise StepError("ejected, but _OST status %s" %
+                            self._ost_text(name))
 
     def _after_eject(self, dimm):
         self.plugged.discard(dimm.name)
@@ -315,11 +355,12 @@ class Run:
         self.backends.discard(dimm.name)
         return True
 
-    def _must_stay(self, dimm, before, pattern):
-        if self._answer(dimm) == "gone":
+    def _must_stay(self, name, before, pattern):
+        if self._answer(name) == "gone":
             raise StepError("it was ejected")
-        if not self.present(dimm):
-            raise StepError("refused, but the DIMM is gone")
+        for dimm in self.scenario.members(name):
+            if not self.present(dimm):
+                raise StepError("refused, but %s is gone" % dimm.name)
         self._settle()
         self._compare("blocks", before["blocks"], self._state("blocks"))
         self._compare("memtotal", before["memtotal"], self._state("memtotal"))
@@ -334,73 +375,39 @@ class Run:
         return {what: self._state(what) for what in ("blocks", "memtotal")}
 
     def do_unplug(self, name):
-        self._request(self.dimm(name))
-        self._must_go(self.dimm(name))
+        self._request(name)
+        self._must_go(name)
 
     def do_eject(self, name):
-        self._guest_request(self.dimm(name))
-        self._must_go(self.dimm(name))
+        self._guest_request(name)
+        self._must_go(name)
 
     def do_unplug_refused(self, name, pattern=None):
         before = self._before()
-        self._request(self.dimm(name))
-        self._must_stay(self.dimm(name), before, pattern)
+        self._request(name)
+        self._must_stay(name, before, pattern)
 
     def do_eject_refused(self, name, pattern=None):
         before = self._before()
-        self._guest_request(self.dimm(name))
-        self._must_stay(self.dimm(name), before, pattern)
+        self._guest_request(name)
+        self._must_stay(name, before, pattern)
 
     def do_try_unplug(self, name):
         """The DIMM goes, or everything stays: nothing in between."""
-        dimm = self.dimm(name)
         before = self._before()
-        self._request(dimm)
-        if self._answer(dimm) == "gone":
-            self._after_eject(dimm)
+        self._request(name)
+        if self._answer(name) == "gone":
+            self._after_eject(self.dimm(name))
             return
         self._settle()
         self._compare("blocks", before["blocks"], self._state("blocks"))
         self._compare("memtotal", before["memtotal"], self._state("memtotal"))
 
     def do_ost(self, name, status):
-        self.events(self.dimm(name))
-        if int(status, 0) not in self.ost.get(name, []):
+        self.listen()
+        if int(status, 0) not in self.ost.get(self.acpi_name(name), []):
             raise StepError("_OST status is %s" %
-                            (self._ost_text(self.dimm(name)) or "none"))
-
-    # Devices in ACPI tables of our own, and containers
-
-    def _acpi_request(self, name):
-        """Let the guest eject it; return the last _OST status."""
-        folder = "/sys/bus/acpi/devices/" + self.guest.acpi_device(name)
-        self.guest.read("cat %s/sun" % folder)
-        self.do_guest("echo 1 > %s/eject" % folder)
-
-        def answer():
-            status = int(self.guest.read("cat %s/sun" % folder))
-            pending = (OST_EJECT_IN_PROGRESS, acpitables.NO_ANSWER)
-            return None if status in pending else status + 1
-        return self.wait_for("end of the eject of %s" % name, answer, 40) - 1
-
-    def do_acpi_eject(self, name):
-        status = self._acpi_request(name)
-        if status != OST_SUCCESS:
-            raise StepError("refused, _OST status %#x" % status)
-        self._settle()
-        for dimm in acpitables.device_dimms(self.scenario, name):
-            self.do_gone(dimm.name)
-
-    def do_acpi_eject_refused(self, name, pattern=None):
-        before = self._before()
-        status = self._acpi_request(name)
-        if status == OST_SUCCESS:
-            raise StepError("it was ejected")
-        self._settle()
-        self._compare("blocks", before["blocks"], self._state("blocks"))
-        self._compare("memtotal", before["memtotal"], self._state("memtotal"))
-        if pattern:
-            self.do_console(pattern)
+                            (self._ost_text(name) or "none"))
 
     # Memory blocks
 
@@ -429,8 +436,7 @@ class Run:
 
     def _state(self, what):
         if what == "memtotal":
-            return {"MemTotal": self.guest.meminfo()["MemTotal"] +
-                    self.guest.boot_pgdats()}
+            return {"MemTotal": self.guest.memtotal()}
         if what == "directmap":
             return {key: value for key, value in self.guest.meminfo().items()
                     if key.startswith("DirectMap")}
