@@ -40,9 +40,9 @@ shell: kernel ## an interactive guest of KERNEL (SCENARIO=name: its machine)
 check: setup ## all tests that fit into an hour
 	bin/stages tools tree lint kernels guest
 
-check-all: setup ## check, and: the debug kernel, every commit on its own, other architectures
+check-all: setup ## check, and: debug kernels, long scenarios, mutants, every commit on its own, other architectures
 	bin/setup cross
-	bin/stages tools tree lint kernels guest debug commits cross
+	bin/stages tools tree lint kernels guest debug long mutants commits cross
 
 lint: tree ## checkpatch, shellcheck, the rules of the series
 	bin/lint

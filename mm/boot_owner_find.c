@@ -250,8 +250,13 @@ static void find_zone_tails(struct find_walk *walk, struct zone *zone)
 /* Is the page a part of the pgdat that the node uses now? */
 bool boot_owner_is_pgdat(int nid, unsigned long pfn)
 {
-	phys_addr_t start = __pa(NODE_DATA(nid));
+	const pg_data_t *pgdat = NODE_DATA(nid);
+	phys_addr_t start;
 
+	/* From vmalloc() when memory management is debugged. */
+	if (is_vmalloc_addr(pgdat))
+		return false;
+	start = __pa(pgdat);
 	return pfn >= PHYS_PFN(start) &&
 	       pfn <= PHYS_PFN(start + sizeof(pg_data_t) - 1);
 }
@@ -263,7 +268,9 @@ static void find_node(struct find_walk *walk, int nid)
 
 	if (!pgdat || pgdat->node_id != nid)
 		return;
-	find_pages(walk, pgdat, sizeof(*pgdat), BOOT_OWNER_PGDAT, nid, 0);
+	if (!is_vmalloc_addr(pgdat))
+		find_pages(walk, pgdat, sizeof(*pgdat), BOOT_OWNER_PGDAT, nid,
+			   0);
 	for (zone = 0; zone < MAX_NR_ZONES; zone++)
 		find_zone_tails(walk, pgdat->node_zones + zone);
 }

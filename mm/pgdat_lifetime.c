@@ -46,9 +46,11 @@
 #include <linux/mmzone.h>
 #include <linux/nodemask.h>
 #include <linux/pgdat_rcu.h>
+#include <linux/poison.h>
 #include <linux/range.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
+#include <linux/vmalloc.h>
 #include <linux/wait.h>
 
 #include "hugetlb_vmemmap.h"
@@ -107,13 +109,16 @@ static struct pglist_data *pgdat_alloc(int nid)
 	struct pglist_data *pgdat;
 
 	/* From the node nearest to it; its own memory is not online. */
-	pgdat = kzalloc_node(sizeof(*pgdat), GFP_KERNEL, nid);
+	if (IS_ENABLED(CONFIG_DEBUG_PGDAT))
+		pgdat = vzalloc_node(sizeof(*pgdat), nid);
+	else
+		pgdat = kzalloc_node(sizeof(*pgdat), GFP_KERNEL, nid);
 	if (!pgdat)
 		return NULL;
 	pgdat->node_id = nid;
 	free_area_init_empty(pgdat);
 	if (free_area_init_core_hotplug(pgdat)) {
-		kfree(pgdat);
+		kvfree(pgdat);
 		return NULL;
 	}
 	return pgdat;
@@ -153,8 +158,10 @@ static void pgdat_free_memory(struct pglist_data *pgdat)
 {
 	void *start = pgdat, *page;
 
-	if (!PageReserved(virt_to_page(pgdat))) {
-		kfree(pgdat);
+	if (IS_ENABLED(CONFIG_DEBUG_PGDAT))
+		memset(pgdat, PAGE_POISON, sizeof(*pgdat));
+	if (is_vmalloc_addr(pgdat) || !PageReserved(virt_to_page(pgdat))) {
+		kvfree(pgdat);
 		return;
 	}
 	kmemleak_free_part_phys(__pa(pgdat), PAGE_ALIGN(sizeof(*pgdat)));
@@ -225,11 +232,13 @@ void pgdat_remove(int nid)
 static bool pgdat_is_in(const struct pglist_data *pgdat,
 			const struct range *ranges, unsigned int nr_ranges)
 {
-	phys_addr_t start = __pa(pgdat);
+	phys_addr_t start;
 	unsigned int i;
 
-	if (pgdat_is_standin(pgdat))
+	/* Memory that CONFIG_DEBUG_PGDAT has one in does not go offline. */
+	if (pgdat_is_standin(pgdat) || is_vmalloc_addr(pgdat))
 		return false;
+	start = __pa(pgdat);
 	for (i = 0; i < nr_ranges; i++)
 		if (start <= ranges[i].end &&
 		    start + sizeof(*pgdat) > ranges[i].start)
