@@ -50,9 +50,12 @@ lint: tree ## checkpatch, shellcheck, the rules of the series
 series: tree ## write the mails to out/<part>/, for git am and git send-email
 	bin/emit
 
-bench: kernels ## base and patched side by side: IPIs, flushes and time of an eject; instructions per page
+bench: kernels ## base and patched side by side: cost of an eject, of pages, faults and forks, of nodes
 	bench/run
 	bench/alloc
+	bench/faults
+	bench/node
+	bench/nodes
 
 cross: tree ## build mm/ of arm64, ppc64le, s390 and i386, and of x86-64 with options off
 	bin/setup cross

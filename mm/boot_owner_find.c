@@ -21,10 +21,12 @@
  */
 
 #include <linux/boot_owner.h>
+#include <linux/cleanup.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/pgtable.h>
+#include <linux/rcupdate.h>
 
 #include "boot_owner_internal.h"
 #include "sparse.h"
@@ -250,9 +252,12 @@ static void find_zone_tails(struct find_walk *walk, struct zone *zone)
 /* Is the page a part of the pgdat that the node uses now? */
 bool boot_owner_is_pgdat(int nid, unsigned long pfn)
 {
-	const pg_data_t *pgdat = NODE_DATA(nid);
+	const pg_data_t *pgdat;
 	phys_addr_t start;
 
+	/* The address is compared only; the node may be leaving. */
+	guard(rcu)();
+	pgdat = NODE_DATA(nid);
 	/* From vmalloc() when memory management is debugged. */
 	if (is_vmalloc_addr(pgdat))
 		return false;

@@ -26,6 +26,7 @@
  */
 
 #include <linux/bug.h>
+#include <linux/cpu.h>
 #include <linux/debug_locks.h>
 #include <linux/device.h>
 #include <linux/export.h>
@@ -61,6 +62,7 @@ static bool pgdat_is_own_thread(int nid)
 bool pgdat_has_reason(int nid)
 {
 	return pgdat_read_held() || mem_hotplug_is_held() ||
+	       (IS_ENABLED(CONFIG_HOTPLUG_CPU) && lockdep_is_cpus_write_held()) ||
 	       device_hotplug_is_locked() || pgdat_is_own_thread(nid);
 }
 

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
-# The init of the guest of bench/alloc: load the module, which prints and stays out; isolate a memory block; end.
+# The init of the guest of bench/alloc: load the module, which logs and stays out; isolate a memory block; end.
 
 busybox mkdir -p /proc /sys
 busybox mount -t proc proc /proc
@@ -11,6 +11,7 @@ tracing=/sys/kernel/tracing
 for module in /lib/modules/*/alloc_count.ko; do
 	busybox insmod "$module"
 done
+busybox dmesg | busybox sed -n 's/.*\(alloc_count: \)/\1/p'
 
 # The last node has no CPUs and is hardly used. Its movable zone comes and goes with one of its memory blocks.
 node=$(busybox sed 's/.*[-,]//' /sys/devices/system/node/online)

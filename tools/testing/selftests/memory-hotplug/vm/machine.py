@@ -9,6 +9,7 @@ first, then SIGTERM, then SIGKILL. A stopped machine leaves only its logs.
 import ctypes
 import functools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,7 +28,9 @@ QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 Q35_LOW_RAM_MAX = 0xb0000000
 Q35_LOW_RAM = 0x80000000
 
-CMDLINE = "console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 panic=-1"
+# An emulated timer comes too late for the check when the host is busy.
+CMDLINE = ("console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 panic=-1 "
+           "no_timer_check")
 
 PR_SET_PDEATHSIG = 1
 
@@ -168,6 +171,42 @@ def device(dimm):
             "node": dimm.node, "slot": dimm.slot, "addr": dimm.addr}
 
 
+def cpu_plugs(steps):
+    """How often a CPU is plugged."""
+    return sum(cpu_plugs(step.body) * int(step.args[0])
+               if step.verb == "repeat" else step.verb == "plug-cpu"
+               for step in steps)
+
+
+def max_cpus(scenario):
+    """CPUs of the machine, and more for TCG.
+
+    TCG has something for as many CPUs as there may be, and takes a new one
+    each time that a CPU comes.
+    """
+    return scenario.smp + len(scenario.cpus) + cpu_plugs(scenario.steps)
+
+
+def smp_argument(scenario):
+    """A CPU that can be unplugged is a socket: nodes have whole sockets."""
+    if not scenario.cpus:
+        return str(scenario.smp)
+    return "cpus=%d,maxcpus=%d,sockets=%d,cores=1,threads=1" % (
+        scenario.smp, max_cpus(scenario), max_cpus(scenario))
+
+
+def cpu_device(cpu, model):
+    """Properties of the device for @cpu, as device_add has them."""
+    return {"driver": model.split(",")[0] + "-x86_64-cpu", "id": cpu.name,
+            "socket-id": cpu.number, "core-id": 0, "thread-id": 0}
+
+
+def device_argument(properties):
+    """The same for -device."""
+    return ",".join(value if key == "driver" else "%s=%s" % (key, value)
+                    for key, value in properties.items())
+
+
 def node_arguments(scenario):
     """-m and -numa."""
     args = ["-m", "%dM,slots=%d,maxmem=%dM" % (scenario.ram >> 20,
@@ -183,6 +222,13 @@ def node_arguments(scenario):
         if cpus:
             numa += ",cpus=%s" % cpus
         args += ["-numa", numa]
+    sockets = [(cpu.number, cpu.node) for cpu in scenario.cpus.values()]
+    if sockets:
+        # Those that never come have to be of a node, too.
+        sockets += [(number, scenario.nodes[0].number) for number in
+                    range(sockets[-1][0] + 1, max_cpus(scenario))]
+    for number, node in sockets:
+        args += ["-numa", "cpu,node-id=%d,socket-id=%d" % (node, number)]
     return args
 
 
@@ -200,9 +246,7 @@ def dimm_arguments(scenario, folder):
         if dimm.boot and not dimm.ram:
             args += ["-object",
                      backend_argument(dimm_backend(dimm, folder))]
-            args += ["-device", ",".join(
-                value if key == "driver" else "%s=%s" % (key, value)
-                for key, value in device(dimm).items())]
+            args += ["-device", device_argument(device(dimm))]
     return args
 
 
@@ -221,7 +265,7 @@ def srat_cpus(scenario):
         if first:
             cpus += [(node.number, cpu) for cpu in
                      range(int(first), int(last or first) + 1)]
-    return cpus
+    return cpus + [(cpu.node, cpu.number) for cpu in scenario.cpus.values()]
 
 
 def srat_ram(scenario):
@@ -264,6 +308,20 @@ def acpi_sources(scenario):
     if ram:
         sources["ssdt"] = acpi.ssdt(ram, scenario.containers)
     return sources
+
+
+@functools.lru_cache(maxsize=None)
+def qemu_version():
+    """(major, minor) of QEMU."""
+    done = subprocess.run([QEMU, "--version"], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False)
+    return version(done.stdout.decode(errors="replace"))
+
+
+def version(text):
+    """(major, minor) of a text such as 'QEMU emulator version 7.2.22'."""
+    match = re.search(r"(\d+)(?:\.(\d+))?", text)
+    return (int(match.group(1)), int(match.group(2) or 0)) if match else (0, 0)
 
 
 @functools.lru_cache(maxsize=None)
@@ -312,11 +370,13 @@ class Machine:
         args = [QEMU, "-nodefaults", "-no-user-config", "-display", "none",
                 "-no-reboot", "-machine", "q35"]
         args += accelerator(self.accel)
-        args += ["-cpu", cpu_argument(scenario.cpu, self.accel),
-                 "-smp", str(scenario.smp)]
+        args += ["-cpu", self.cpu_model(), "-smp", smp_argument(scenario)]
         args += (node_arguments(scenario) if scenario.numa
                  else ram_arguments(scenario))
         args += dimm_arguments(scenario, self.folder)
+        for cpu in scenario.cpus.values():
+            args += ["-device", device_argument(
+                cpu_device(cpu, self.cpu_model()))]
         args += self.tables
         args += ["-qmp", "unix:%s,server=on,wait=off" % self.path("qmp")]
         args += self._console()
@@ -331,6 +391,10 @@ class Machine:
         args += ["-kernel", self.kernel, "-initrd", self.initramfs,
                  "-append", self.cmdline]
         return args
+
+    def cpu_model(self):
+        """CPU model and features of all CPUs."""
+        return cpu_argument(self.scenario.cpu, self.accel)
 
     def _console(self):
         if self.terminal:

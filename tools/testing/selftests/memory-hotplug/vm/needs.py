@@ -3,6 +3,8 @@
 
 import shutil
 
+import machine
+
 
 def unmet_on_host(scenario):
     """A reason not to start the machine, None when there is none."""
@@ -11,6 +13,9 @@ def unmet_on_host(scenario):
             return "needs %s MiB of free host memory" % what
         if kind == "host-program" and not shutil.which(what):
             return "needs the program %s on the host" % what
+        if kind == "qemu" and machine.qemu_version() < machine.version(what):
+            return "needs QEMU %s, this one is %d.%d" % (
+                (what,) + machine.qemu_version())
     return None
 
 

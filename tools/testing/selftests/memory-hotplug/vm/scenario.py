@@ -34,7 +34,7 @@ VERBS = {
     "eject": (1, 1, False),
     "eject-refused": (1, 2, True),
     "ost": (2, 2, False),
-    "online": (2, 2, False),
+    "online": (1, 2, False),
     "offline": (1, 1, False),
     "save": (1, 1, False),
     "same": (2, 9, False),
@@ -96,6 +96,20 @@ class Dimm:
         return self.acpi or "%s%02X" % ("RM" if self.ram else "MP", self.slot)
 
 
+class Cpu:
+    """A CPU that is there at boot, and can be unplugged and come back."""
+
+    def __init__(self, name):
+        self.name = name
+        self.node = 0
+        self.number = None
+
+    @property
+    def acpi_name(self):
+        """Last part of the ACPI path, QEMU's name."""
+        return "C%03X" % self.number
+
+
 class Node:
     """A NUMA node of the machine."""
 
@@ -133,6 +147,7 @@ class Scenario:
         self.qemu = []
         self.nodes = []
         self.dimms = {}
+        self.cpus = {}
         self.containers = {}
         self.cmdline = ""
         self.timeout = 60
@@ -214,6 +229,11 @@ class Parser:
             self.open_blocks.pop()
             return
         step = Step(verb, args, self.number, line)
+        if verb in ("plug", "unplug", "eject", "online", "offline") and \
+           args[0] in self.scenario.cpus:
+            step.verb += "-cpu"
+        elif verb == "online" and len(args) != 2:
+            self._fail("'online DIMM' takes movable, kernel or any")
         self.open_blocks[-1].append(step)
         if verb == "repeat":
             int(args[0])
@@ -276,8 +296,6 @@ class Parser:
         words = shlex.split(rest)
         if len(words) < 2:
             self._fail("'dimm' takes a name and a size")
-        if words[0] in self.scenario.dimms:
-            self._fail("dimm '%s' is there twice" % words[0])
         dimm = Dimm(words[0], parse_size(words[1]), len(self.scenario.dimms))
         for word in words[2:]:
             key, _, value = word.partition("=")
@@ -296,7 +314,23 @@ class Parser:
             else:
                 self._fail("dimm has no '%s'" % word)
         self._check_ram(dimm)
+        self._new_name(dimm.name)
         self.scenario.dimms[dimm.name] = dimm
+
+    def _head_cpu(self, rest):
+        name, _, rest = rest.partition(" ")
+        self._new_name(name)
+        cpu = Cpu(name)
+        for key, value in self._pairs(rest):
+            if key != "node":
+                self._fail("cpu has no '%s'" % key)
+            cpu.node = int(value)
+        self.scenario.cpus[name] = cpu
+
+    def _new_name(self, name):
+        if not name or name in self.scenario.dimms or \
+           name in self.scenario.cpus:
+            self._fail("dimm or cpu '%s' is there twice" % name)
 
     def _check_ram(self, dimm):
         if dimm.ram and dimm.node is None:
@@ -332,9 +366,11 @@ class Parser:
     def _head_needs(self, rest):
         kind, _, what = rest.partition(" ")
         if kind not in ("config", "no-config", "cpu", "symbol", "file",
-                        "program", "host-mem", "host-program") or not what:
+                        "program", "host-mem", "host-program",
+                        "qemu") or not what:
             self._fail("'needs' is followed by config, no-config, cpu, symbol, "
-                       "file, program, host-mem or host-program, and a name")
+                       "file, program, host-mem, host-program or qemu, and a "
+                       "name or number")
         self.scenario.needs.append((kind, what.strip()))
 
     def _head_control(self, rest):
@@ -386,6 +422,18 @@ class Parser:
             scenario.nodes.append(node)
         if sum(node.ram for node in scenario.nodes) != scenario.ram:
             self._fail("the nodes' ram does not add up to machine ram")
+        self._finish_cpus()
+
+    def _finish_cpus(self):
+        """CPUs that can be unplugged come after those that cannot."""
+        scenario = self.scenario
+        nodes = [node.number for node in scenario.nodes]
+        for number, cpu in enumerate(scenario.cpus.values(), scenario.smp):
+            if cpu.node not in nodes:
+                self._fail("cpu '%s' is of no node" % cpu.name)
+            if not scenario.numa:
+                self._fail("QEMU does not know the node of cpu '%s'" % cpu.name)
+            cpu.number = number
 
 
 def names():

@@ -99,6 +99,12 @@ MISTAKES = [
     (RAM + "container CON0 MEM0 MEM0\nguest true", "there twice"),
     (RAM + "container MEM0 MEM0\nguest true", "there twice"),
     (RAM + "container A000 MEM0\ncontainer B000 MEM0\nguest true", "twice"),
+    ("about x\ncpu c\ndimm c 1G\nguest true", "there twice"),
+    ("about x\ncpu c wheels=4\nguest true", "cpu has no 'wheels'"),
+    ("about x\ncpu c node=1\nguest true", "'c' is of no node"),
+    ("about x\ndimm d0 1G\nonline d0", "takes movable, kernel or any"),
+    ("about x\ncpu c\ngone c", "no dimm is called 'c'"),
+    (RAM + "cpu c\nguest true", "not know the node of cpu 'c'"),
     (RAM + "eject MEM1", "no dimm is called 'MEM1'"),
     (RAM + "online MEM0 any", "no dimm is called 'MEM0'"),
     (RAM + "dimm s 1G ram node=0\nguest true", "not in the RAM of node 0"),
@@ -222,6 +228,30 @@ def check_node_ranges():
     assert machine.srat_cpus(made) == [(0, 0), (0, 1), (0, 2), (0, 3)]
 
 
+def check_cpus():
+    made = parse("about x\nnode 0 ram=1G\nnode 1\ncpu a node=1\ncpu b\n"
+                 "dimm d 1G\n"
+                 "machine smp=2 srat=own\nunplug a\nrepeat 5\nplug a\n"
+                 "eject a\nend\nplug a\nonline a\noffline b\nneeds qemu 8")
+    assert [step.verb for step in made.steps] == [
+        "unplug-cpu", "repeat", "plug-cpu", "online-cpu", "offline-cpu"]
+    assert [(cpu.number, cpu.acpi_name) for cpu in made.cpus.values()] == [
+        (2, "C002"), (3, "C003")]
+    assert machine.smp_argument(made) == (
+        "cpus=2,maxcpus=10,sockets=10,cores=1,threads=1")
+    assert machine.device_argument(machine.cpu_device(
+        made.cpus["a"], "max,la57=off")) == (
+            "max-x86_64-cpu,id=a,socket-id=2,core-id=0,thread-id=0")
+    assert machine.srat_cpus(made) == [(0, 0), (0, 1), (1, 2), (0, 3)]
+
+
+def check_version():
+    assert machine.version("QEMU emulator version 7.2.22 (Debian)") == (7, 2)
+    assert machine.version("QEMU emulator version 10.0.2") > (7, 2)
+    assert machine.version("8") == (8, 0)
+    assert machine.version("none") == (0, 0)
+
+
 def check_devices():
     made = parse("about x\nmachine ram=4G\nnode 0 ram=2G\n"
                  "node 1 ram=2G hotplug=on\ndimm a 512M ram node=1 acpi=MEM0\n"
@@ -312,9 +342,9 @@ def check_cpio():
 
 CHECKS = [check_faults, check_patterns_used, check_harmless, check_allowed,
           check_qemu_log, check_kunit, check_verdict, check_mistakes, check_plan,
-          check_node_ranges, check_devices, check_bad_source,
-          check_acpi_events, check_dimm_window, check_repository_scenarios,
-          check_scribble, check_cpio]
+          check_node_ranges, check_cpus, check_version, check_devices,
+          check_bad_source, check_acpi_events, check_dimm_window,
+          check_repository_scenarios, check_scribble, check_cpio]
 
 
 def main():

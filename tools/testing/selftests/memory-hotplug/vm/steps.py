@@ -14,7 +14,7 @@ import judge
 import pgtable
 import scribble
 from guest import GuestError
-from machine import device, dimm_backend, shared_path
+from machine import cpu_device, device, dimm_backend, shared_path
 from qmp import QmpError
 
 # _OST source and status codes of the ACPI specification: an eject that the
@@ -51,6 +51,7 @@ class Run:
         self.plugged = {name for name, dimm in scenario.dimms.items()
                         if dimm.boot}
         self.backends = set(self.plugged)
+        self.plugged.update(scenario.cpus)
         self.tables = None
         self.directmap_error = None
         self.index = []
@@ -103,6 +104,8 @@ class Run:
         name, fact = match.groups()
         if name == "i" and not fact and self.index:
             return str(self.index[-1])
+        if name in self.scenario.cpus and fact == "number":
+            return str(self.scenario.cpus[name].number)
         dimm = self.scenario.dimms.get(name)
         if not dimm or not fact:
             return match.group(0)
@@ -122,9 +125,9 @@ class Run:
         return self.scenario.dimms[name]
 
     def acpi_name(self, name):
-        """Of the device of a DIMM; a device or container has it already."""
-        dimm = self.scenario.dimms.get(name)
-        return dimm.acpi_name if dimm else name
+        """Of a DIMM or CPU; a device or container has it already."""
+        one = self.scenario.dimms.get(name) or self.scenario.cpus.get(name)
+        return one.acpi_name if one else name
 
     def note(self, text):
         self.outcome.notes.append(text)
@@ -165,14 +168,20 @@ class Run:
         for event in self.machine.qmp.take_events():
             data = event.get("data", {})
             if event["event"] == "ACPI_DEVICE_OST":
-                info = data["info"]
-                self._heard("MP%02X" % int(info["slot"]), "ost",
-                            info["source"], info["status"])
+                self._slot_heard(data["info"])
             elif event["event"] == "DEVICE_DELETED":
                 name = data.get("device") or data["path"].split("/")[-1]
                 self.ejected.add(self.acpi_name(name))
         for event in self.machine.acpi_events():
             self._heard(*event)
+
+    def _slot_heard(self, info):
+        cpu = info["slot-type"] == "CPU"
+        device = ("C%03X" if cpu else "MP%02X") % int(info["slot"])
+        self._heard(device, "ost", info["source"], info["status"])
+        # QEMU 10 keeps a CPU that has left: no DEVICE_DELETED names it.
+        if cpu and "device" not in info:
+            self.ejected.add(device)
 
     def _heard(self, device, what, source, status):
         if what == "eject":
@@ -408,6 +417,44 @@ class Run:
         if int(status, 0) not in self.ost.get(self.acpi_name(name), []):
             raise StepError("_OST status is %s" %
                             (self._ost_text(name) or "none"))
+
+    # CPUs from outside
+
+    def _cpu_path(self, name):
+        return "/sys/devices/system/cpu/cpu%d" % self.scenario.cpus[name].number
+
+    def _cpu_there(self, name):
+        return not self.guest.run("[ -e %s ]" % self._cpu_path(name))[0]
+
+    def do_plug_cpu(self, name):
+        self.machine.qmp.command("device_add", **cpu_device(
+            self.scenario.cpus[name], self.machine.cpu_model()))
+        self.plugged.add(name)
+        self.wait_for("%s in sysfs" % name, lambda: self._cpu_there(name))
+        self._settle()
+
+    def _cpu_must_go(self, name):
+        if self._answer(name) != "gone":
+            raise StepError("refused, _OST status %s" % self._ost_text(name))
+        self.plugged.discard(name)
+        self._settle()
+        if self._cpu_there(name):
+            raise StepError("%s is still there" % self._cpu_path(name))
+
+    def do_unplug_cpu(self, name):
+        self._forget(self.acpi_name(name))
+        self.machine.qmp.command("device_del", id=name)
+        self._cpu_must_go(name)
+
+    def do_eject_cpu(self, name):
+        self._guest_request(name)
+        self._cpu_must_go(name)
+
+    def do_online_cpu(self, name):
+        self.do_guest("echo 1 > %s/online" % self._cpu_path(name))
+
+    def do_offline_cpu(self, name):
+        self.do_guest("echo 0 > %s/online" % self._cpu_path(name))
 
     # Memory blocks
 
