@@ -13,12 +13,20 @@ for module in /lib/modules/*/alloc_count.ko; do
 done
 busybox dmesg | busybox sed -n 's/.*\(alloc_count: \)/\1/p'
 
-# The last node has no CPUs and is hardly used. Its movable zone comes and goes with one of its memory blocks.
-node=$(busybox sed 's/.*[-,]//' /sys/devices/system/node/online)
-for block in /sys/devices/system/node/node"$node"/memory[0-9]*; do
-	echo offline >"$block/state" && break
-done
-if echo online_movable >"$block/state"; then
+# The last nodes have no CPUs and are hardly used; a block of the very last can be busy all the same. The movable zone
+# of a node comes and goes with one of its memory blocks.
+offline_one() {
+	_node=$(busybox sed 's/.*[-,]//' /sys/devices/system/node/online)
+	while [ "$_node" -gt 0 ]; do
+		for block in /sys/devices/system/node/node"$_node"/memory[0-9]*; do
+			echo offline >"$block/state" && return
+		done
+		_node=$((_node - 1))
+	done 2>/dev/null
+	return 1
+}
+
+if offline_one && echo online_movable >"$block/state"; then
 	for function in start_isolate_page_range build_all_zonelists zonelist_set_alloc; do
 		echo $function >>$tracing/set_ftrace_filter
 	done 2>/dev/null
