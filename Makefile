@@ -61,5 +61,5 @@ cross: tree ## build mm/ of arm64, ppc64le, s390 and i386, and of x86-64 with op
 	bin/setup cross
 	bin/cross
 
-clean: ## remove build/ and out/, except the fetched source
+clean: ## remove build/ and out/, except what was fetched (kernel source, QEMU)
 	bin/clean

@@ -59,6 +59,59 @@ make_tmp() {
 	trap 'exit 143' TERM HUP
 }
 
+# What follows takes packages from Debian's archive and installs none.
+
+# private_apt ARGUMENT...: apt-get with the machine's proxy settings and keys, and lists, cache and preferences of our
+# own. The downloader runs as the caller: apt's own user may not be able to reach this folder.
+private_apt() {
+	apt-get -qq -o Dir::Etc::sourcelist="$build/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+		-o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
+		-o Dir::State::lists="$build/apt/lists" -o Dir::Cache="$build/apt/cache" \
+		-o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none -o Acquire::Retries=3 \
+		-o APT::Update::Error-Mode=any "$@"
+}
+
+# The name of this machine's release, or nothing.
+codename() (. /etc/os-release && echo "${VERSION_CODENAME-}")
+
+# Repositories of this machine that may be Debian's own archive, best first. Without lists (a fresh root) apt still
+# knows them from sources.list.
+mirrors() {
+	# shellcheck disable=SC2016 # apt's own variables
+	apt-get indextargets --no-release-info --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+		awk -v code="$(codename)" '$2 == "main" && $1 !~ /-(security|updates|backports)/ && $3 !~ /^cdrom/ && !seen[$3]++ {
+			if ($1 == code) print $3; else later = later $3 "\n" } END { printf "%s", later }'
+}
+
+# apt_lists SUITE...: fresh lists of them, from the first mirror that gives all; false when none does. Debs go to
+# build/apt/dl; the caller removes build/apt.
+apt_lists() {
+	rm -rf "$build/apt"
+	mkdir -p "$build/apt/lists/partial" "$build/apt/cache/archives/partial" "$build/apt/dl"
+	_key=/usr/share/keyrings/debian-archive-keyring.gpg
+	[ -r "$_key" ] && _key=" [signed-by=$_key]" || _key=
+	mirrors >"$tmp/mirrors"
+	while read -r _uri; do
+		for _suite; do echo "deb$_key $_uri $_suite main"; done >"$build/apt/sources.list"
+		private_apt update >"$tmp/apt.log" 2>&1 </dev/null && return
+	done <"$tmp/mirrors"
+	return 1
+}
+
+# apt_said PREFIX: the first error in $tmp/apt.log, or nothing.
+apt_said() { sed -n "s/^E: /$1/p" "$tmp/apt.log" 2>/dev/null | head -n 1; }
+
+# apt_version PACKAGE: the newest that the lists offer, or nothing.
+apt_version() {
+	apt-cache -o Dir::Etc::sourcelist="$build/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+		-o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null -o Dir::State::status=/dev/null \
+		-o Dir::State::lists="$build/apt/lists" -o Dir::Cache="$build/apt/cache" madison "$1" |
+		awk -F' *[|] *' '{ print $2; exit }'
+}
+
+# apt_mib PACKAGE=VERSION...: what they take to download.
+apt_mib() { private_apt --print-uris download "$@" | awk '{ n += $3 } END { print int(n / 1048576 + 0.5) }'; }
+
 # series_list: patches/series as "part<TAB>kind<TAB>value", kind one of part, patch, file.
 series_list() {
 	[ -f "$top/patches/series" ] || die "patches/series is missing"
@@ -122,6 +175,20 @@ split() {
 # git in build/linux; sums of the repository's files as of the last compose or refresh.
 lgit() { git -C "$linux" "$@"; }
 sums=$linux/.git/series-sums
+
+# worktree TREE COMMIT: TREE is a worktree of build/linux with COMMIT checked out; edits in it are lost. Files keep
+# their times when the content is the same, so that little is built. One that was cut short, or belongs to an older
+# build/linux, is made anew. All steps are checked, because -e is off in the conditions that this is called from.
+worktree() {
+	_commit=$(lgit rev-parse --verify "$2^{commit}") || return
+	# Without its .git, git would take the repository around it.
+	if [ -e "$1/.complete" ] && [ -e "$1/.git" ] && git -C "$1" rev-parse -q --verify HEAD >/dev/null 2>&1; then
+		git -C "$1" checkout -q -f --detach "$_commit"
+	else
+		# Twice -f: git leaves it locked when it is killed.
+		rm -rf "$1" && lgit worktree add -q -f -f --detach "$1" "$_commit" && touch "$1/.complete"
+	fi
+}
 
 # record LIST COMMIT: build/linux at COMMIT is what the repository says.
 record() {

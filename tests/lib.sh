@@ -12,7 +12,7 @@ toy=$work/toy
 count=0 failed=0
 
 # The tests say themselves which of the user's settings matter.
-unset KSRC NEED_GIB BUILD_LOCKED GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_AUTHOR_DATE
+unset KSRC NEED_GIB QEMU QEMU_NEWER BUILD_LOCKED GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_AUTHOR_DATE
 export HOME="$work/home" XDG_CONFIG_HOME="$work/home/.config" GIT_CONFIG_NOSYSTEM=1
 mkdir -p "$HOME"
 
