@@ -26,9 +26,9 @@
  * pgdat_move() gives the node another pgdat before, and waits until the first one
  * has been freed; what is left of the node is CPUs, or nothing.
  *
- * With PREEMPT_RT a pgdat that has been added stays, and is used again when the
- * node comes back: readers may sleep on a spinlock there, which RCU-tasks does
- * not wait for.
+ * With PREEMPT_RT a pgdat stays, and is used again when the node comes back:
+ * readers that use it while they hold a spinlock may sleep there, which RCU-tasks
+ * does not wait for. Memory that holds a boot pgdat stays, too.
  *
  * Locking: mem_hotplug_lock is held for writing while node_data[] changes.
  * Readers are in a read section of mm/pgdat_rcu.c, or have a page of the node, or
@@ -277,6 +277,8 @@ static const char *pgdat_replace(int nid)
 {
 	struct pglist_data *old = NODE_DATA(nid), *pgdat;
 
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return "it holds the pgdat of a node, which stays with PREEMPT_RT";
 	if (old->node_spanned_pages)
 		return "it holds the pgdat of a node that spans other memory";
 	pgdat = pgdat_alloc(nid);
@@ -298,9 +300,10 @@ static const char *pgdat_replace(int nid)
  *
  * Context: Process context, sleeps. mem_hotplug_lock is held for writing.
  * Return: 0, and there is no pgdat in the regions. -EBUSY: a node has other
- * memory, or has had device memory; there is no memory; or there are readers for
- * too long. The log says which. Pgdats that have moved do not move back, which
- * makes no difference to their nodes.
+ * memory, or has had device memory; there is no memory; there are readers for
+ * too long; or the kernel is PREEMPT_RT. The log says which. Pgdats that have
+ * moved do not move back; what numastat and vmstat of their nodes have counted
+ * begins anew. Counts of the whole system stay.
  */
 int pgdat_move(const struct range *ranges, unsigned int nr_ranges)
 {

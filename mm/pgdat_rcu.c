@@ -23,9 +23,10 @@
  *
  * The last one is empty. A task that allocates a page does not sleep before it
  * has one or enters the slow path (page_owner, which allocates to store where,
- * does with the page in hand, which keeps the node), so RCU-tasks, which waits until each
- * task has slept or run in user space, covers it; and RCU covers interrupts and
- * idle tasks, which RCU-tasks does not wait for.
+ * does with the page in hand, which keeps the node), so RCU-tasks, which waits
+ * until each task has slept or run in user space, covers it; and RCU covers
+ * interrupts and idle tasks, which RCU-tasks does not wait for. With PREEMPT_RT,
+ * where spinlocks sleep, it is a section that may sleep.
  *
  * What a reader may use is freed in these steps:
  *

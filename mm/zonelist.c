@@ -34,6 +34,7 @@
 #include <linux/container_of.h>
 #include <linux/gfp.h>
 #include <linux/memblock.h>
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/nodemask.h>
@@ -119,10 +120,11 @@ struct zonelist_set *zonelist_set_alloc(unsigned int new_zones)
 {
 	size_t nr_bytes =
 		zonelist_set_nr_bytes(zonelist_nr_populated_zones() + new_zones);
-	/* Not on the node that is about to leave */
-	struct zonelist_set *set = kvzalloc_node(nr_bytes, GFP_KERNEL,
-						 first_online_node);
+	struct zonelist_set *set;
 
+	mem_hotplug_assert_held_write();
+	/* Not on the node that is about to leave */
+	set = kvzalloc_node(nr_bytes, GFP_KERNEL, first_online_node);
 	if (set)
 		zonelist_set_init(set, nr_bytes);
 	return set;
@@ -226,6 +228,7 @@ void zonelist_free_pagesets(struct per_cpu_pages __percpu *pagesets,
 {
 	struct zonelist_set *set = zonelist_set_published;
 
+	mem_hotplug_assert_held_write();
 	WARN_ON_ONCE(set->zone_pagesets);
 	set->zone_pagesets = pagesets;
 	set->zone_stats = stats;

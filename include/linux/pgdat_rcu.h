@@ -50,18 +50,21 @@ static inline void pgdat_read_unlock_sleepable(struct srcu_ctr __percpu *section
  * sleep and RCU-tasks does not wait for who sleeps. No voluntary sleep
  * until pgdat_read_unlock_fast(), being preempted is fine.
  */
-static __always_inline void pgdat_read_lock_fast(void)
+static __always_inline struct srcu_ctr __percpu *pgdat_read_lock_fast(void)
 {
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
-		rcu_read_lock();
+		return pgdat_read_lock_sleepable();
 	rcu_lock_acquire(&pgdat_fast_lock_map);
+	return NULL;
 }
 
-static __always_inline void pgdat_read_unlock_fast(void)
+static __always_inline void
+pgdat_read_unlock_fast(struct srcu_ctr __percpu *section)
 {
-	rcu_lock_release(&pgdat_fast_lock_map);
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
-		rcu_read_unlock();
+		pgdat_read_unlock_sleepable(section);
+	else
+		rcu_lock_release(&pgdat_fast_lock_map);
 }
 
 #ifdef CONFIG_PROVE_RCU
@@ -84,11 +87,12 @@ static inline void pgdat_read_unlock_sleepable(struct srcu_ctr __percpu *section
 {
 }
 
-static inline void pgdat_read_lock_fast(void)
+static inline struct srcu_ctr __percpu *pgdat_read_lock_fast(void)
 {
+	return NULL;
 }
 
-static inline void pgdat_read_unlock_fast(void)
+static inline void pgdat_read_unlock_fast(struct srcu_ctr __percpu *section)
 {
 }
 

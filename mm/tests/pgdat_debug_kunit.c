@@ -35,6 +35,7 @@ static void pgdat_debug_test_none(struct kunit *test)
 
 static void pgdat_debug_test_sections(struct kunit *test)
 {
+	struct srcu_ctr __percpu *section;
 	int nid = first_online_node;
 	bool fast;
 
@@ -42,9 +43,9 @@ static void pgdat_debug_test_sections(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, pgdat_has_reason(nid));
 	scoped_guard(pgdat_read_sleepable)
 		KUNIT_EXPECT_TRUE(test, pgdat_has_reason(nid));
-	pgdat_read_lock_fast();
+	section = pgdat_read_lock_fast();
 	fast = pgdat_has_reason(nid);
-	pgdat_read_unlock_fast();
+	pgdat_read_unlock_fast(section);
 	KUNIT_EXPECT_TRUE(test, fast);
 	KUNIT_EXPECT_FALSE(test, pgdat_has_reason(nid));
 }

@@ -59,30 +59,36 @@ static void pgdat_rcu_test_freed(struct kunit *test)
 	expect_freed(test, object);
 }
 
-static void pgdat_rcu_test_many(struct kunit *test)
+#define NR_RETIRED	20
+
+static void retire_some(struct kunit *test, struct retired_object **objects)
 {
-	struct retired_object *objects[20];
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(objects); i++) {
+	for (i = 0; i < NR_RETIRED; i++) {
 		objects[i] = retired_object_alloc(test);
 		pgdat_retire(&objects[i]->retired, retired_object_free);
 	}
-	for (i = 0; i < ARRAY_SIZE(objects); i++)
+}
+
+static void pgdat_rcu_test_many(struct kunit *test)
+{
+	struct retired_object *objects[NR_RETIRED];
+	int i;
+
+	retire_some(test, objects);
+	for (i = 0; i < NR_RETIRED; i++)
 		expect_freed(test, objects[i]);
 }
 
 static void pgdat_rcu_test_wait(struct kunit *test)
 {
-	struct retired_object *objects[20];
+	struct retired_object *objects[NR_RETIRED];
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(objects); i++) {
-		objects[i] = retired_object_alloc(test);
-		pgdat_retire(&objects[i]->retired, retired_object_free);
-	}
+	retire_some(test, objects);
 	KUNIT_EXPECT_TRUE(test, pgdat_wait_retired(FREED_MS));
-	for (i = 0; i < ARRAY_SIZE(objects); i++)
+	for (i = 0; i < NR_RETIRED; i++)
 		KUNIT_EXPECT_EQ(test, 1, atomic_read(&objects[i]->nr_freed));
 }
 
@@ -138,13 +144,14 @@ static int fast_reader(void *data)
 {
 	struct fast_reader *reader = data;
 	struct srcu_ctr __percpu *section = NULL;
+	struct srcu_ctr __percpu *fast;
 
-	pgdat_read_lock_fast();
+	fast = pgdat_read_lock_fast();
 	complete(&reader->begun);
 	fast_reader_run(READER_MS);
 	if (reader->sleepable)
 		section = pgdat_read_lock_sleepable();
-	pgdat_read_unlock_fast();
+	pgdat_read_unlock_fast(fast);
 	if (reader->sleepable)
 		msleep(READER_MS);
 	reader->freed_early = atomic_read(&reader->object->nr_freed);

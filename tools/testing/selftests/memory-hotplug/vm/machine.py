@@ -23,6 +23,8 @@ from scenario import ScenarioError
 
 GIB = 1 << 30
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
+# For scenarios that need a newer one than that.
+QEMU_NEWER = os.environ.get("QEMU_NEWER")
 
 # q35 puts this much RAM below 4 GiB; with more RAM than that, only 2 GiB.
 Q35_LOW_RAM_MAX = 0xb0000000
@@ -310,12 +312,32 @@ def acpi_sources(scenario):
     return sources
 
 
+def qemu(scenario):
+    """The program for @scenario."""
+    if QEMU_NEWER and qemu_version(QEMU) < qemu_needed(scenario):
+        return QEMU_NEWER
+    return QEMU
+
+
+def qemu_needed(scenario):
+    """(major, minor) of the oldest QEMU that @scenario can do with."""
+    return max((version(what) for kind, what in scenario.needs
+                if kind == "qemu"), default=(0, 0))
+
+
 @functools.lru_cache(maxsize=None)
-def qemu_version():
-    """(major, minor) of QEMU."""
-    done = subprocess.run([QEMU, "--version"], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, check=False)
-    return version(done.stdout.decode(errors="replace"))
+def qemu_version(program):
+    """(major, minor) of a QEMU, (0, 0) when there is none."""
+    return version(_output([program, "--version"]))
+
+
+def _output(command):
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
+    except OSError:
+        return ""
+    return done.stdout.decode(errors="replace")
 
 
 def version(text):
@@ -325,11 +347,9 @@ def version(text):
 
 
 @functools.lru_cache(maxsize=None)
-def log_items():
+def log_items(program):
     """What QEMU logs accesses to unplugged addresses under; 8.0 split it."""
-    done = subprocess.run([QEMU, "-d", "help"], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, check=False)
-    if b"invalid_mem" in done.stdout:
+    if "invalid_mem" in _output([program, "-d", "help"]):
         return "guest_errors,invalid_mem"
     return "guest_errors"
 
@@ -367,7 +387,8 @@ class Machine:
     def arguments(self):
         """The whole QEMU command line."""
         scenario = self.scenario
-        args = [QEMU, "-nodefaults", "-no-user-config", "-display", "none",
+        program = qemu(scenario)
+        args = [program, "-nodefaults", "-no-user-config", "-display", "none",
                 "-no-reboot", "-machine", "q35"]
         args += accelerator(self.accel)
         args += ["-cpu", self.cpu_model(), "-smp", smp_argument(scenario)]
@@ -386,7 +407,7 @@ class Machine:
             args += ["-chardev", "file,id=acpi,path=%s" % self.acpi_path,
                      "-device", "isa-debugcon,iobase=%#x,chardev=acpi" %
                      acpi.EVENT_PORT]
-        args += ["-d", log_items(), "-D", self.qemu_log_path]
+        args += ["-d", log_items(program), "-D", self.qemu_log_path]
         args += scenario.qemu
         args += ["-kernel", self.kernel, "-initrd", self.initramfs,
                  "-append", self.cmdline]

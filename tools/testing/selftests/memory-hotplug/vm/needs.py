@@ -1,22 +1,47 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a scenario needs, and the reason to skip when that is not there."""
 
+import os
+import re
 import shutil
 
 import machine
 
 
-def unmet_on_host(scenario):
-    """A reason not to start the machine, None when there is none."""
+def unmet_on_host(scenario, kernel):
+    """A reason not to start the machine with @kernel, None without any."""
+    options = built_options(kernel)
     for kind, what in scenario.needs:
+        if kind in ("config", "no-config") and options is not None:
+            reason = _option(kind, what, what in options)
+            if reason:
+                return reason
         if kind == "host-mem" and available_mib() < int(what):
             return "needs %s MiB of free host memory" % what
         if kind == "host-program" and not shutil.which(what):
             return "needs the program %s on the host" % what
-        if kind == "qemu" and machine.qemu_version() < machine.version(what):
-            return "needs QEMU %s, this one is %d.%d" % (
-                (what,) + machine.qemu_version())
+        if kind == "qemu":
+            have = machine.qemu_version(machine.qemu(scenario))
+            if have < machine.version(what):
+                return "needs QEMU %s, this one is %d.%d" % ((what,) + have)
     return None
+
+
+def built_options(kernel):
+    """The options of the .config beside @kernel, None when there is none."""
+    path = os.path.join(os.path.dirname(os.path.abspath(kernel)), ".config")
+    try:
+        with open(path, encoding="ascii") as config:
+            return set(re.findall(r"^CONFIG_(\w+)=[ym]$", config.read(), re.M))
+    except OSError:
+        return None
+
+
+def _option(kind, what, there):
+    if there == (kind == "config"):
+        return None
+    return "the kernel has %s%s" % ("no CONFIG_" if kind == "config"
+                                    else "CONFIG_", what)
 
 
 def available_mib():
@@ -41,14 +66,18 @@ def _nothing(_guest, _what):
     return None
 
 
-def _config(guest, what):
+def _has_option(guest, what):
     status, _ = guest.run("zcat /proc/config.gz | grep -q '^CONFIG_%s=[ym]'" %
                           what)
-    return "the kernel has no CONFIG_%s" % what if status else None
+    return not status
+
+
+def _config(guest, what):
+    return _option("config", what, _has_option(guest, what))
 
 
 def _no_config(guest, what):
-    return None if _config(guest, what) else "the kernel has CONFIG_%s" % what
+    return _option("no-config", what, _has_option(guest, what))
 
 
 def _cpu(guest, what):

@@ -226,7 +226,7 @@ def drive(job, args, machine, outcome, log):
     """The part of a job during which the machine runs."""
     scenario = job.scenario
     limits = Limits(scenario.timeout, args.timeout_scale)
-    reason = needs.unmet_on_host(scenario)
+    reason = needs.unmet_on_host(scenario, job.kernel.image)
     if reason:
         outcome.skip = reason
         return

@@ -15,6 +15,7 @@ import acpi
 import judge
 import machine
 import mkinitramfs
+import needs
 import scenario as scenarios
 import scribble
 
@@ -250,6 +251,32 @@ def check_version():
     assert machine.version("QEMU emulator version 10.0.2") > (7, 2)
     assert machine.version("8") == (8, 0)
     assert machine.version("none") == (0, 0)
+    made = parse("about x\nguest true")
+    assert machine.qemu_needed(made) == (0, 0)
+    assert machine.qemu(made) == machine.QEMU
+    made = parse("about x\nneeds qemu 9999\nguest true")
+    assert machine.qemu_needed(made) == (9999, 0)
+    assert machine.qemu(made) == (machine.QEMU_NEWER or machine.QEMU)
+    assert machine.qemu_version("/nonexistent") == (0, 0)
+
+
+def check_options():
+    with tempfile.TemporaryDirectory() as folder:
+        kernel = os.path.join(folder, "bzImage")
+        made = parse("about x\nneeds no-config KASAN\nneeds config NUMA\n"
+                     "guest true")
+        assert needs.built_options(kernel) is None
+        assert needs.unmet_on_host(made, kernel) is None
+        for text, reason in (
+                ("CONFIG_KASAN_VMALLOC=y\nCONFIG_NUMA=y\n", None),
+                ("CONFIG_NUMA=y\nCONFIG_KASAN=y\n",
+                 "the kernel has CONFIG_KASAN"),
+                ("# CONFIG_NUMA is not set\n",
+                 "the kernel has no CONFIG_NUMA")):
+            with open(os.path.join(folder, ".config"), "w",
+                      encoding="ascii") as config:
+                config.write(text)
+            assert needs.unmet_on_host(made, kernel) == reason
 
 
 def check_devices():
@@ -342,7 +369,8 @@ def check_cpio():
 
 CHECKS = [check_faults, check_patterns_used, check_harmless, check_allowed,
           check_qemu_log, check_kunit, check_verdict, check_mistakes, check_plan,
-          check_node_ranges, check_cpus, check_version, check_devices,
+          check_node_ranges, check_cpus, check_version, check_options,
+          check_devices,
           check_bad_source, check_acpi_events, check_dimm_window,
           check_repository_scenarios, check_scribble, check_cpio]
 
