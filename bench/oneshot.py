@@ -78,6 +78,16 @@ def need_kernel(path):
         usage("there is no kernel %s" % path)
 
 
+def build_kernels(flavours, variant):
+    """Let bin/kernel build a variant; {flavour: name in build}."""
+    names = {flavour: "%s-%s" % (flavour, variant) for flavour in flavours}
+    done = subprocess.run([os.path.join(TOP, "bin/kernel"), *names.values()],
+                          stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise BenchError("there are no kernels with bench/%s.config" % variant)
+    return names
+
+
 def write_initramfs(path, files):
     """An initramfs with @files, {name: path}; one of them is init."""
     with open(path, "wb") as out:

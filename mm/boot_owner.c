@@ -319,7 +319,6 @@ static bool kind_may_stay(unsigned long tag)
 	switch (FIELD_GET(TAG_KIND_MASK, tag)) {
 	case BOOT_OWNER_MEMMAP:
 	case BOOT_OWNER_VMEMMAP_TABLE:
-	case BOOT_OWNER_DIRECT_TABLE:
 		return true;
 	case BOOT_OWNER_PGDAT:
 		return pgdat_may_move();
@@ -370,6 +369,8 @@ unsigned long boot_owner_next_parked(unsigned long start_pfn,
 {
 	unsigned long pfn = start_pfn;
 
+	if (!boot_owner_nr_parked())
+		return end_pfn;
 	while (pfn < end_pfn) {
 		if (!early_section(__pfn_to_section(pfn))) {
 			pfn = SECTION_ALIGN_UP(pfn + 1);

@@ -74,12 +74,17 @@ static void check_collect(unsigned long pfn, unsigned long nr_pages,
 		check_collect_page(arg, pfn, owner);
 }
 
-static bool check_same(const struct boot_owner *a, const struct boot_owner *b)
+/* A usage map that reaches into another page leaves that one's tag as it is. */
+static bool check_same(const struct boot_owner *is,
+		       const struct boot_owner *should)
 {
-	if (a->kind != b->kind)
+	if (is->kind != should->kind)
 		return false;
-	return a->kind == BOOT_OWNER_SHARED ||
-	       (a->first == b->first && a->nr == b->nr);
+	if (is->kind == BOOT_OWNER_USAGE)
+		return is->first <= should->first &&
+		       is->first + is->nr >= should->first + should->nr;
+	return is->kind == BOOT_OWNER_SHARED ||
+	       (is->first == should->first && is->nr == should->nr);
 }
 
 static void check_page(struct owner_check *check, unsigned long pfn)

@@ -44,9 +44,11 @@
 struct order_walk {
 	const struct range *ranges;
 	unsigned int nr_ranges;
-	unsigned long *blocks;		/* bitmap of memory block ids */
+	unsigned long *blocks;		/* bitmap of memory block ids, or NULL */
 	unsigned long nr_blocks;	/* its size; there can be more by now */
 	struct boot_owner pinned_by;	/* who does not leave at all */
+	const struct range *found;	/* the last range that is needed */
+	unsigned int at;		/* index of the range that is looked at */
 };
 
 static bool order_leaves(const struct order_walk *walk, unsigned long section)
@@ -60,6 +62,17 @@ static bool order_leaves(const struct order_walk *walk, unsigned long section)
 	return false;
 }
 
+static void order_add_block(struct order_walk *walk, unsigned long section)
+{
+	unsigned long id = memory_block_id(section);
+
+	if (id >= walk->nr_blocks || order_leaves(walk, section))
+		return;
+	walk->found = &walk->ranges[walk->at];
+	if (walk->blocks)
+		__set_bit(id, walk->blocks);
+}
+
 /*
  * A section table is used whether memory is there or not. A page table of the
  * direct map would be unmapped by its own removal, before the last of its
@@ -70,7 +83,6 @@ static bool order_is_pinned(const struct boot_owner *owner)
 	switch (owner->kind) {
 	case BOOT_OWNER_MEMMAP:
 	case BOOT_OWNER_VMEMMAP_TABLE:
-	case BOOT_OWNER_USAGE:
 		return false;
 	case BOOT_OWNER_PGDAT:
 		return !pgdat_may_move();
@@ -87,12 +99,9 @@ struct order_node {
 static int order_add_node_block(struct memory_block *mem, void *arg)
 {
 	struct order_node *node = arg;
-	struct order_walk *walk = node->walk;
-	unsigned long id = memory_block_id(mem->start_section_nr);
 
-	if (mem->nid == node->nid && id < walk->nr_blocks &&
-	    !order_leaves(walk, mem->start_section_nr))
-		__set_bit(id, walk->blocks);
+	if (mem->nid == node->nid)
+		order_add_block(node->walk, mem->start_section_nr);
 	return 0;
 }
 
@@ -111,26 +120,26 @@ static void order_add_node(struct order_walk *walk, int nid, unsigned long pfn)
 static void order_add_page(unsigned long pfn, unsigned long nr_pages,
 			   const struct boot_owner *owner, void *arg)
 {
-	unsigned long end = owner->first + owner->nr;
+	unsigned long end = min(owner->first + owner->nr,
+				__highest_present_section_nr + 1);
 	struct order_walk *walk = arg;
 	unsigned long nr;
 
+	/* Usage maps move when their memory block goes offline. */
+	if (owner->kind == BOOT_OWNER_USAGE)
+		return;
 	if (order_is_pinned(owner)) {
 		walk->pinned_by = *owner;
+		walk->found = &walk->ranges[walk->at];
 		return;
 	}
 	if (owner->kind == BOOT_OWNER_PGDAT) {
 		order_add_node(walk, owner->first, pfn);
 		return;
 	}
-	for_each_present_section_nr(owner->first, nr) {
-		if (nr >= end)
-			break;
-		if (memory_block_id(nr) >= walk->nr_blocks)
-			break;
-		if (!order_leaves(walk, nr))
-			__set_bit(memory_block_id(nr), walk->blocks);
-	}
+	for (nr = owner->first; nr < end; nr++)
+		if (present_section_nr(nr))
+			order_add_block(walk, nr);
 }
 
 static void order_add_section(struct order_walk *walk, unsigned long section)
@@ -148,6 +157,7 @@ static void order_add_ranges(struct order_walk *walk)
 	unsigned int i;
 
 	for (i = 0; i < walk->nr_ranges; i++) {
+		walk->at = i;
 		nr = pfn_to_section_nr(PHYS_PFN(walk->ranges[i].start));
 		end = pfn_to_section_nr(PHYS_PFN(walk->ranges[i].end));
 		for (; nr <= end; nr++)
@@ -161,6 +171,12 @@ static unsigned long order_nr_blocks(void)
 	return memory_block_id(__highest_present_section_nr) + 1;
 }
 
+/* Device memory can make it large. */
+static unsigned long *order_alloc_blocks(unsigned long nr_blocks)
+{
+	return kvcalloc(BITS_TO_LONGS(nr_blocks), sizeof(long), GFP_KERNEL);
+}
+
 /**
  * boot_owner_remove_after - find out what has to be removed before some memory
  * @ranges: physical addresses that leave together
@@ -168,8 +184,8 @@ static unsigned long order_nr_blocks(void)
  * @nr_blocks: set to the number of bits
  *
  * Context: May sleep. See above.
- * Return: a bitmap of memory block ids that the caller passes to
- * bitmap_free(), or an ERR_PTR. -ENOMEM: no memory.
+ * Return: a bitmap of memory block ids that the caller passes to kvfree(), or
+ * an ERR_PTR. -ENOMEM: no memory.
  */
 unsigned long *boot_owner_remove_after(const struct range *ranges,
 				       unsigned int nr_ranges,
@@ -182,11 +198,28 @@ unsigned long *boot_owner_remove_after(const struct range *ranges,
 	};
 
 	*nr_blocks = walk.nr_blocks;
-	walk.blocks = bitmap_zalloc(*nr_blocks, GFP_KERNEL);
+	walk.blocks = order_alloc_blocks(*nr_blocks);
 	if (!walk.blocks)
 		return ERR_PTR(-ENOMEM);
 	order_add_ranges(&walk);
 	return walk.blocks;
+}
+
+/* Says which memory blocks, if there is memory for that. */
+static void order_report(struct order_walk *walk)
+{
+	const struct range *range = walk->found;
+
+	walk->blocks = order_alloc_blocks(walk->nr_blocks);
+	if (!walk->blocks) {
+		pr_warn("[mem %#llx-%#llx] cannot be removed: it holds memory management data of other memory\n",
+			range->start, range->end);
+		return;
+	}
+	order_add_ranges(walk);
+	pr_warn("[mem %#llx-%#llx] cannot be removed: it holds memory management data of memory blocks %*pbl, remove these first\n",
+		range->start, range->end, (int)walk->nr_blocks, walk->blocks);
+	kvfree(walk->blocks);
 }
 
 /**
@@ -198,8 +231,7 @@ unsigned long *boot_owner_remove_after(const struct range *ranges,
  *
  * Context: May sleep. Holds device_hotplug_lock; only with mem_hotplug_lock
  * held for writing is the answer final.
- * Return: 0, or -EBUSY: memory that stays needs pages of it. -ENOMEM: no
- * memory.
+ * Return: 0, or -EBUSY: memory that stays needs pages of it.
  */
 int boot_owner_check_remove(const struct range *ranges, unsigned int nr_ranges)
 {
@@ -209,25 +241,18 @@ int boot_owner_check_remove(const struct range *ranges, unsigned int nr_ranges)
 		.nr_blocks	= order_nr_blocks(),
 	};
 	char text[BOOT_OWNER_TEXT_SIZE];
-	int rc = 0;
 
-	walk.blocks = bitmap_zalloc(walk.nr_blocks, GFP_KERNEL);
-	if (!walk.blocks)
-		return -ENOMEM;
 	order_add_ranges(&walk);
+	if (!walk.found)
+		return 0;
 	if (walk.pinned_by.kind != BOOT_OWNER_NONE) {
 		boot_owner_describe(&walk.pinned_by, text);
 		pr_warn("[mem %#llx-%#llx] cannot be removed: it holds the %s\n",
-			ranges->start, ranges->end, text);
-		rc = -EBUSY;
-	} else if (!bitmap_empty(walk.blocks, walk.nr_blocks)) {
-		pr_warn("[mem %#llx-%#llx] cannot be removed: it holds memory management data of memory blocks %*pbl, remove these first\n",
-			ranges->start, ranges->end, (int)walk.nr_blocks,
-			walk.blocks);
-		rc = -EBUSY;
+			walk.found->start, walk.found->end, text);
+	} else {
+		order_report(&walk);
 	}
-	bitmap_free(walk.blocks);
-	return rc;
+	return -EBUSY;
 }
 
 /**

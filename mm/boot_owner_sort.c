@@ -52,7 +52,7 @@ static int sort_get_after(unsigned long id, const unsigned long *left,
 	if (bitmap_and(blocks, blocks, left, min(nr, nr_blocks)))
 		*after = blocks;
 	else
-		bitmap_free(blocks);
+		kvfree(blocks);
 	return 0;
 }
 
@@ -126,7 +126,7 @@ int boot_owner_sort_blocks(unsigned long *ids, unsigned long nr)
 
 	for (i = 0; i < nr; i++)
 		nr_blocks = max(nr_blocks, ids[i] + 1);
-	left = bitmap_zalloc(nr_blocks, GFP_KERNEL);
+	left = kvcalloc(BITS_TO_LONGS(nr_blocks), sizeof(long), GFP_KERNEL);
 	if (!sorted || !after || !left)
 		rc = -ENOMEM;
 	for (i = 0; !rc && i < nr; i++)
@@ -139,8 +139,8 @@ int boot_owner_sort_blocks(unsigned long *ids, unsigned long nr)
 	}
 
 	for (i = 0; after && i < nr; i++)
-		bitmap_free(after[i]);
-	bitmap_free(left);
+		kvfree(after[i]);
+	kvfree(left);
 	kvfree(after);
 	kvfree(sorted);
 	return rc;

@@ -120,6 +120,15 @@ static bool usage_can_move(const struct mem_section *ms, unsigned long section)
 	       page_zone(first) == page_zone(first + PAGES_PER_SECTION - 1);
 }
 
+static void usage_found(unsigned long pfn, unsigned long nr_pages,
+			const struct boot_owner *owner, void *arg)
+{
+	bool *found = arg;
+
+	if (owner->kind == BOOT_OWNER_USAGE)
+		*found = true;
+}
+
 static void usage_free_page(unsigned long pfn, unsigned long nr_pages,
 			    const struct boot_owner *owner, void *arg)
 {
@@ -141,10 +150,13 @@ int boot_owner_move_usage(unsigned long start_pfn, unsigned long end_pfn)
 	struct usage_spare *spares;
 	unsigned long nr, nr_valid = 0;
 	struct mem_section *ms;
-	bool any = false;
+	bool found = false;
 
 	mem_hotplug_assert_held_write();
 	if (!early_section(__pfn_to_section(start_pfn)))
+		return 0;
+	boot_owner_for_each(start_pfn, end_pfn, usage_found, &found);
+	if (!found)
 		return 0;
 
 	for (nr = 0; nr <= __highest_present_section_nr; nr++) {
@@ -154,10 +166,7 @@ int boot_owner_move_usage(unsigned long start_pfn, unsigned long end_pfn)
 		if (!usage_can_move(ms, nr))
 			return -EBUSY;
 		nr_valid += valid_section(ms);
-		any = true;
 	}
-	if (!any)
-		return 0;
 	spares = usage_alloc_spares(nr_valid);
 	if (nr_valid && !spares)
 		return -ENOMEM;

@@ -194,7 +194,6 @@ static void boot_owner_test_may_stay(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, boot_owner_may_stay(pages),
 				kind == BOOT_OWNER_MEMMAP ||
 				kind == BOOT_OWNER_VMEMMAP_TABLE ||
-				kind == BOOT_OWNER_DIRECT_TABLE ||
 				(kind == BOOT_OWNER_PGDAT && pgdat_may_move()));
 	}
 	KUNIT_EXPECT_FALSE(test, boot_owner_may_stay(pages + 1));

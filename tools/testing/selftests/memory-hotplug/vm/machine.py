@@ -223,6 +223,8 @@ def node_arguments(scenario):
         cpus = node_cpus(scenario, node)
         if cpus:
             numa += ",cpus=%s" % cpus
+        if node.initiator is not None:
+            numa += ",initiator=%d" % node.initiator
         args += ["-numa", numa]
     sockets = [(cpu.number, cpu.node) for cpu in scenario.cpus.values()]
     if sockets:

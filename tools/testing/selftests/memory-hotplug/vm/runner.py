@@ -182,13 +182,14 @@ def make_jobs(args, chosen):
 
 
 def run_job(job, args, accel):
-    """Run a job, a second time if the guest went silent while it booted.
+    """Run a job, a second time if the guest did not boot for a known reason.
 
-    Under TCG on a busy host that was seen once in some 200 boots, after the
-    clocksource came up and before any memory was plugged or ejected.
+    It can go silent: under TCG on a busy host that was seen once in some 200
+    boots, after the clocksource came up and before any memory was plugged or
+    ejected. Or it can meet one of judge.BOOT_RACES.
     """
     outcome = attempt(job, args, accel)
-    if not outcome.silent_boot or stopping.is_set():
+    if not outcome.boot_again or stopping.is_set():
         return outcome
     again = attempt(job, args, accel)
     again.notes.insert(0, "the guest did not boot, second try")
@@ -240,8 +241,8 @@ def drive(job, args, machine, outcome, log):
     try:
         agent.wait_ready(limits.scaled(BOOT_SECONDS))
     except (StepError, GuestError):
-        outcome.silent_boot = machine.alive() and not judge.console_faults(
-            machine.console(), scenario.allow_console)
+        outcome.boot_again = machine.alive() and judge.only_boot_races(
+            judge.console_faults(machine.console(), scenario.allow_console))
         raise
     outcome.booted = True
     outcome.skip = needs.unmet_in_guest(scenario, guest)

@@ -117,6 +117,7 @@ class Node:
         self.number = number
         self.ram = 0
         self.cpus = None
+        self.initiator = None
         self.hotplug = False
 
 
@@ -286,6 +287,8 @@ class Parser:
                 node.ram = parse_size(value)
             elif key == "cpus":
                 node.cpus = value
+            elif key == "initiator":
+                node.initiator = int(value)
             elif key == "hotplug":
                 node.hotplug = value == "on"
             else:

@@ -150,6 +150,13 @@ def check_harmless():
     assert not faults, faults
 
 
+def check_boot_races():
+    race = "BUG: KASAN: wild-memory-access in rcu_is_watching+0x1d/0x40"
+    assert judge.console_faults(race) == [race]
+    assert judge.only_boot_races([race])
+    assert not judge.only_boot_races([race, FAULTS.split("\n")[1]])
+
+
 def check_allowed():
     allowed = [re.compile("expected by the test")]
     text = "WARNING: expected by the test\nWARNING: another"
@@ -367,7 +374,8 @@ def check_cpio():
     assert b"a/b/c\0" in data and b"hello" in data
 
 
-CHECKS = [check_faults, check_patterns_used, check_harmless, check_allowed,
+CHECKS = [check_faults, check_patterns_used, check_harmless, check_boot_races,
+          check_allowed,
           check_qemu_log, check_kunit, check_verdict, check_mistakes, check_plan,
           check_node_ranges, check_cpus, check_version, check_options,
           check_devices,

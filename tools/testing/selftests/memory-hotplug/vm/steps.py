@@ -338,12 +338,11 @@ class Run:
             self._after_eject(dimm)
 
     def _must_end_well(self, name):
-        """The last word of the guest is success."""
-        self._settle()
-        self.listen()
-        if self.ost[self.acpi_name(name)][-1:] != [OST_SUCCESS]:
-            raise StepError("ejected, but _OST status %s" %
-                            self._ost_text(name))
+        """The last word of the guest, after the device has gone, is success."""
+        def success():
+            self.listen()
+            return self.ost[self.acpi_name(name)][-1:] == [OST_SUCCESS]
+        self.wait_for("_OST success after the eject of %s" % name, success)
 
     def _after_eject(self, dimm):
         self.plugged.discard(dimm.name)
