@@ -75,6 +75,7 @@
 
 static DEFINE_SPINLOCK(boot_owner_lock);
 static unsigned long boot_owner_parked_pages;
+static unsigned long boot_owner_used_pages;	/* of these */
 /* Before that, the struct page in front of a reserved one may be garbage. */
 static bool boot_owner_all_initialized;
 
@@ -282,6 +283,8 @@ static unsigned long release_locked(struct page *page, unsigned int order)
 		tag &= ~TAG_CHUNK;
 	}
 	release_tags(page, order, tag);
+	if (tag & TAG_PARKED)
+		boot_owner_used_pages -= 1UL << order;
 	return tag;
 }
 
@@ -403,7 +406,7 @@ unsigned long boot_owner_end_parked(unsigned long start_pfn,
 }
 
 /**
- * boot_owner_nr_parked - count pages in use in memory blocks that are offline
+ * boot_owner_nr_parked - count boot pages in memory blocks that are offline
  *
  * Context: Any.
  * Return: parked pages, vacant ones included.
@@ -411,6 +414,17 @@ unsigned long boot_owner_end_parked(unsigned long start_pfn,
 unsigned long boot_owner_nr_parked(void)
 {
 	return READ_ONCE(boot_owner_parked_pages);
+}
+
+/**
+ * boot_owner_nr_used - count pages in use in memory blocks that are offline
+ *
+ * Context: Any. It does not grow while device_hotplug_lock is held.
+ * Return: parked pages that are not vacant.
+ */
+unsigned long boot_owner_nr_used(void)
+{
+	return READ_ONCE(boot_owner_used_pages);
 }
 
 /**
@@ -442,7 +456,15 @@ void boot_owner_park(unsigned long start_pfn, unsigned long end_pfn)
 		nr = tag_pages(tag, pfn);
 		write_tag(page, tag | TAG_PARKED);
 		boot_owner_parked_pages += nr;
+		boot_owner_used_pages += nr;
 	}
+}
+
+static void count_unparked(unsigned long tag, unsigned long nr)
+{
+	boot_owner_parked_pages -= nr;
+	if (!(tag & TAG_VACANT))
+		boot_owner_used_pages -= nr;
 }
 
 /* Returns the tag as it was. */
@@ -453,7 +475,7 @@ static unsigned long unpark_tag(struct page *page)
 	guard(spinlock)(&boot_owner_lock);
 	tag = own_tag(page);
 	if (tag & TAG_PARKED) {
-		boot_owner_parked_pages -= tag_pages(tag, page_to_pfn(page));
+		count_unparked(tag, tag_pages(tag, page_to_pfn(page)));
 		write_tag(page, tag & TAG_VACANT ? 0 : tag & ~TAG_PARKED);
 	}
 	return tag;
@@ -503,7 +525,7 @@ void boot_owner_unpark(unsigned long start_pfn, unsigned long end_pfn)
 bool __meminit boot_owner_reinit_page(struct page *page, unsigned long pfn,
 				      unsigned long zone, int nid)
 {
-	unsigned long nr;
+	unsigned long tag, nr;
 
 	if (!early_section(__pfn_to_section(pfn)) || !boot_owner_parked(page))
 		return false;
@@ -513,8 +535,9 @@ bool __meminit boot_owner_reinit_page(struct page *page, unsigned long pfn,
 			set_page_links(page, zone, nid, pfn);
 			return true;
 		}
-		nr = tag_pages(own_tag(page), pfn);
-		boot_owner_parked_pages -= nr;
+		tag = own_tag(page);
+		nr = tag_pages(tag, pfn);
+		count_unparked(tag, nr);
 		write_tag(page, 0);
 	}
 	forget_leaks(pfn, nr);
@@ -530,14 +553,15 @@ bool __meminit boot_owner_reinit_page(struct page *page, unsigned long pfn,
  */
 void boot_owner_forget(unsigned long start_pfn, unsigned long end_pfn)
 {
-	unsigned long pfn, nr;
+	unsigned long pfn, tag, nr;
 
 	mem_hotplug_assert_held_write();
 	for (pfn = boot_owner_next_parked(start_pfn, end_pfn); pfn < end_pfn;
 	     pfn = boot_owner_next_parked(pfn + nr, end_pfn)) {
 		scoped_guard(spinlock, &boot_owner_lock) {
-			nr = tag_pages(own_tag(pfn_to_page(pfn)), pfn);
-			boot_owner_parked_pages -= nr;
+			tag = own_tag(pfn_to_page(pfn));
+			nr = tag_pages(tag, pfn);
+			count_unparked(tag, nr);
 			write_tag(pfn_to_page(pfn), 0);
 		}
 		forget_leaks(pfn, nr);

@@ -34,6 +34,7 @@
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/range.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "boot_owner_internal.h"
@@ -160,9 +161,11 @@ static void order_add_ranges(struct order_walk *walk)
 		walk->at = i;
 		nr = pfn_to_section_nr(PHYS_PFN(walk->ranges[i].start));
 		end = pfn_to_section_nr(PHYS_PFN(walk->ranges[i].end));
-		for (; nr <= end; nr++)
+		for (; nr <= end; nr++) {
 			if (present_section_nr(nr))
 				order_add_section(walk, nr);
+			cond_resched();
+		}
 	}
 }
 

@@ -10,8 +10,7 @@
  * of them go offline, one after the other, before any is removed. Each may turn
  * out to be busy, and the sooner that is known the less was done for nothing.
  * A block that others need is one that could not leave without them: it goes
- * last, and what is moved out of it when it goes offline, such as usage maps,
- * does not land in a block that is still to come.
+ * last.
  *
  * 1. boot_owner_remove_after() is asked for each memory block. Nearly all hold
  *    nothing for others, and come first.
@@ -115,7 +114,8 @@ VISIBLE_IF_KUNIT void boot_owner_sort(const unsigned long *ids,
  * order that they have.
  *
  * Context: May sleep. Holds device_hotplug_lock.
- * Return: 0, or -ENOMEM: no memory, and @ids is as it was.
+ * Return: 0, or a negative errno, and @ids is as it was. -ENOMEM: no memory.
+ * -EINVAL: an id is there twice.
  */
 int boot_owner_sort_blocks(unsigned long *ids, unsigned long nr)
 {
@@ -130,7 +130,8 @@ int boot_owner_sort_blocks(unsigned long *ids, unsigned long nr)
 	if (!sorted || !after || !left)
 		rc = -ENOMEM;
 	for (i = 0; !rc && i < nr; i++)
-		__set_bit(ids[i], left);
+		if (__test_and_set_bit(ids[i], left))
+			rc = -EINVAL;
 	for (i = 0; !rc && i < nr; i++)
 		rc = sort_get_after(ids[i], left, nr_blocks, &after[i]);
 	if (!rc) {

@@ -12,7 +12,8 @@
  * is one pointer to each, so that they can move:
  *
  * 1. Each map in the range is copied to the slab, and published in
- *    mem_section->usage.
+ *    mem_section->usage. It goes to the first node, so that it is not in the
+ *    way when another one leaves.
  * 2. The pages are given to the page allocator when no reader can be left.
  *    Readers of the subsections use RCU. Readers of pageblock flags do not,
  *    but they do not sleep either, which RCU-tasks waits for.
@@ -27,10 +28,14 @@
  * lost.
  */
 
+#define pr_fmt(fmt) "memory hotplug: " fmt
+
 #include <linux/boot_owner.h>
+#include <linux/memory.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/nodemask.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 
@@ -81,7 +86,8 @@ static struct usage_spare *usage_alloc_spares(unsigned long nr)
 	while (nr--) {
 		struct usage_spare *spare;
 
-		spare = kmalloc(mem_section_usage_size(), GFP_KERNEL);
+		spare = kmalloc_node(mem_section_usage_size(), GFP_KERNEL,
+				     first_online_node);
 		if (!spare) {
 			usage_free_spares(spares);
 			return NULL;
@@ -143,7 +149,7 @@ static void usage_free_page(unsigned long pfn, unsigned long nr_pages,
  *
  * Context: May sleep. mem_hotplug_lock is held for writing.
  * Return: 0, or a negative errno, and none has moved. -EBUSY: a map belongs to
- * a section that lies in two zones. -ENOMEM: no memory.
+ * a section that lies in two zones, as the log says. -ENOMEM: no memory.
  */
 int boot_owner_move_usage(unsigned long start_pfn, unsigned long end_pfn)
 {
@@ -163,8 +169,12 @@ int boot_owner_move_usage(unsigned long start_pfn, unsigned long end_pfn)
 		ms = __nr_to_section(nr);
 		if (!ms || !usage_in_range(ms, start_pfn, end_pfn))
 			continue;
-		if (!usage_can_move(ms, nr))
+		if (!usage_can_move(ms, nr)) {
+			pr_warn("memory%lu cannot go offline: it holds the usage map of memory%lu, which lies in two zones\n",
+				memory_block_id(pfn_to_section_nr(start_pfn)),
+				memory_block_id(nr));
 			return -EBUSY;
+		}
 		nr_valid += valid_section(ms);
 	}
 	spares = usage_alloc_spares(nr_valid);

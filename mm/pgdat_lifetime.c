@@ -108,11 +108,15 @@ static struct pglist_data *pgdat_alloc(int nid)
 {
 	struct pglist_data *pgdat;
 
-	/* From the node nearest to it; its own memory is not online. */
+	/*
+	 * Its own memory is not online. On the node nearest to it, it could be
+	 * what keeps that one.
+	 */
 	if (IS_ENABLED(CONFIG_DEBUG_PGDAT))
-		pgdat = vzalloc_node(sizeof(*pgdat), nid);
+		pgdat = vzalloc_node(sizeof(*pgdat), first_online_node);
 	else
-		pgdat = kzalloc_node(sizeof(*pgdat), GFP_KERNEL, nid);
+		pgdat = kzalloc_node(sizeof(*pgdat), GFP_KERNEL,
+				     first_online_node);
 	if (!pgdat)
 		return NULL;
 	pgdat->node_id = nid;
@@ -229,21 +233,23 @@ void pgdat_remove(int nid)
 }
 
 #ifdef CONFIG_MEMORY_HOTREMOVE
-static bool pgdat_is_in(const struct pglist_data *pgdat,
-			const struct range *ranges, unsigned int nr_ranges)
+/* The range that it lies in, or NULL. */
+static const struct range *pgdat_get_range(const struct pglist_data *pgdat,
+					   const struct range *ranges,
+					   unsigned int nr_ranges)
 {
 	phys_addr_t start;
 	unsigned int i;
 
 	/* Memory that CONFIG_DEBUG_PGDAT has one in does not go offline. */
 	if (pgdat_is_standin(pgdat) || is_vmalloc_addr(pgdat))
-		return false;
+		return NULL;
 	start = __pa(pgdat);
 	for (i = 0; i < nr_ranges; i++)
 		if (start <= ranges[i].end &&
 		    start + sizeof(*pgdat) > ranges[i].start)
-			return true;
-	return false;
+			return &ranges[i];
+	return NULL;
 }
 
 static void pgdat_found(unsigned long pfn, unsigned long nr_pages,
@@ -255,21 +261,25 @@ static void pgdat_found(unsigned long pfn, unsigned long nr_pages,
 		*found = true;
 }
 
-/* Has a pgdat that was allocated at boot not been freed yet? */
-static bool pgdat_left_in(const struct range *ranges, unsigned int nr_ranges)
+/* The range with a pgdat of boot that has not been freed yet, or NULL. */
+static const struct range *pgdat_get_left(const struct range *ranges,
+					  unsigned int nr_ranges)
 {
+	const struct range *end = ranges + nr_ranges, *range;
 	bool found = false;
 	unsigned long nr;
-	unsigned int i;
 
-	for (i = 0; i < nr_ranges; i++)
-		for (nr = pfn_to_section_nr(PHYS_PFN(ranges[i].start));
-		     nr <= pfn_to_section_nr(PHYS_PFN(ranges[i].end)); nr++)
+	for (range = ranges; range < end; range++) {
+		for (nr = pfn_to_section_nr(PHYS_PFN(range->start));
+		     nr <= pfn_to_section_nr(PHYS_PFN(range->end)); nr++)
 			if (early_section(__nr_to_section(nr)))
 				boot_owner_for_each(section_nr_to_pfn(nr),
 						    section_nr_to_pfn(nr + 1),
 						    pgdat_found, &found);
-	return found;
+		if (found)
+			return range;
+	}
+	return NULL;
 }
 
 /* The node stays what it is, without pages. Returns why not, or NULL. */
@@ -278,12 +288,12 @@ static const char *pgdat_replace(int nid)
 	struct pglist_data *old = NODE_DATA(nid), *pgdat;
 
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
-		return "it holds the pgdat of a node, which stays with PREEMPT_RT";
+		return "which stays with PREEMPT_RT";
 	if (old->node_spanned_pages)
-		return "it holds the pgdat of a node that spans other memory";
+		return "which spans other memory";
 	pgdat = pgdat_alloc(nid);
 	if (!pgdat)
-		return "there is no memory to move its pgdat to";
+		return "and there is no memory to move that to";
 	pgdat_copy_mf_stats(pgdat, old);
 	pgdat_publish(nid, pgdat);
 	pgdat_leave_behind(old);
@@ -307,21 +317,27 @@ static const char *pgdat_replace(int nid)
  */
 int pgdat_move(const struct range *ranges, unsigned int nr_ranges)
 {
-	const char *why = NULL;
+	const struct range *range;
+	const char *why;
 	int nid;
 
 	mem_hotplug_assert_held_write();
-	for_each_node(nid)
-		if (!why && pgdat_is_in(NODE_DATA(nid), ranges, nr_ranges))
-			why = pgdat_replace(nid);
-	if (!why && pgdat_left_in(ranges, nr_ranges) &&
-	    (!pgdat_wait_retired(PGDAT_MOVE_MS) ||
-	     WARN_ON_ONCE(pgdat_left_in(ranges, nr_ranges))))
-		why = "tasks still read a pgdat that it holds";
-	if (!why)
+	for_each_node(nid) {
+		range = pgdat_get_range(NODE_DATA(nid), ranges, nr_ranges);
+		why = range ? pgdat_replace(nid) : NULL;
+		if (why) {
+			pr_warn("[mem %#llx-%#llx] cannot be removed: it holds the pgdat of node %d, %s\n",
+				range->start, range->end, nid, why);
+			return -EBUSY;
+		}
+	}
+
+	range = pgdat_get_left(ranges, nr_ranges);
+	if (!range || (pgdat_wait_retired(PGDAT_MOVE_MS) &&
+		       !WARN_ON_ONCE(pgdat_get_left(ranges, nr_ranges))))
 		return 0;
-	pr_warn("[mem %#llx-%#llx] cannot be removed: %s\n", ranges->start,
-		ranges->end, why);
+	pr_warn("[mem %#llx-%#llx] cannot be removed: tasks still read a pgdat that it holds\n",
+		range->start, range->end);
 	return -EBUSY;
 }
 #endif

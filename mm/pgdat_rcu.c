@@ -130,7 +130,8 @@ void pgdat_retire(struct pgdat_retired *retired, pgdat_free_fn free)
 
 /**
  * pgdat_wait_retired() - wait until all retired objects have been freed
- * @ms: milliseconds to wait for readers, which can take long
+ * @ms: milliseconds to wait for readers, which can take long; the callbacks of
+ *      RCU, for which it waits first, come on top
  *
  * Waits for objects that are retired in the meantime, too: hold
  * mem_hotplug_lock, so that there are few.

@@ -124,7 +124,8 @@ struct zonelist_set *zonelist_set_alloc(unsigned int new_zones)
 
 	mem_hotplug_assert_held_write();
 	/* Not on the node that is about to leave */
-	set = kvzalloc_node(nr_bytes, GFP_KERNEL, first_online_node);
+	set = kvzalloc_node(nr_bytes, GFP_KERNEL | __GFP_RETRY_MAYFAIL,
+			    first_online_node);
 	if (set)
 		zonelist_set_init(set, nr_bytes);
 	return set;

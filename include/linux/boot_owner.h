@@ -73,6 +73,7 @@ unsigned long boot_owner_next_parked(unsigned long start_pfn,
 unsigned long boot_owner_end_parked(unsigned long start_pfn,
 				    unsigned long end_pfn);
 unsigned long boot_owner_nr_parked(void);
+unsigned long boot_owner_nr_used(void);
 void boot_owner_park(unsigned long start_pfn, unsigned long end_pfn);
 void boot_owner_unpark(unsigned long start_pfn, unsigned long end_pfn);
 void boot_owner_forget(unsigned long start_pfn, unsigned long end_pfn);
@@ -132,6 +133,11 @@ static inline unsigned long boot_owner_end_parked(unsigned long start_pfn,
 }
 
 static inline unsigned long boot_owner_nr_parked(void)
+{
+	return 0;
+}
+
+static inline unsigned long boot_owner_nr_used(void)
 {
 	return 0;
 }

@@ -26,7 +26,7 @@ extern struct lockdep_map pgdat_fast_lock_map;
  * that has not ended yet. Sections nest. Use it for walks over nodes, not in
  * hot paths.
  *
- * Context: Any but NMI.
+ * Context: Any.
  * Return: to be given to pgdat_read_unlock_sleepable().
  */
 static inline struct srcu_ctr __percpu *pgdat_read_lock_sleepable(void)

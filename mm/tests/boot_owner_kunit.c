@@ -205,6 +205,7 @@ static void boot_owner_test_park(struct kunit *test)
 	struct page *pages = test_reserve(test);
 	unsigned long pfn = page_to_pfn(pages);
 	unsigned long parked = boot_owner_nr_parked();
+	unsigned long used = boot_owner_nr_used();
 	struct boot_owner is;
 
 	if (!early_section(__pfn_to_section(pfn)))
@@ -214,11 +215,14 @@ static void boot_owner_test_park(struct kunit *test)
 	mem_hotplug_begin();
 	boot_owner_park(pfn, pfn + TEST_PAGES);
 	KUNIT_EXPECT_EQ(test, boot_owner_nr_parked(), parked + TEST_PAGES);
+	KUNIT_EXPECT_EQ(test, boot_owner_nr_used(), used + TEST_PAGES);
 	KUNIT_EXPECT_TRUE(test, boot_owner_release(pages + 3, 0));
 	KUNIT_EXPECT_FALSE(test, boot_owner_get(pages + 3, &is));
 	KUNIT_EXPECT_TRUE(test, boot_owner_get(pages + 4, &is));
 	KUNIT_EXPECT_TRUE(test, boot_owner_parked(pages + 3));
 	KUNIT_EXPECT_TRUE(test, PageReserved(pages + 3));
+	KUNIT_EXPECT_EQ(test, boot_owner_nr_parked(), parked + TEST_PAGES);
+	KUNIT_EXPECT_EQ(test, boot_owner_nr_used(), used + TEST_PAGES - 1);
 	KUNIT_EXPECT_EQ(test, boot_owner_next_parked(pfn, pfn + 9), pfn);
 	KUNIT_EXPECT_EQ(test, boot_owner_end_parked(pfn, pfn + 9), pfn + 9);
 
@@ -227,6 +231,7 @@ static void boot_owner_test_park(struct kunit *test)
 	adjust_managed_page_count(pages + 3, -1);
 	mem_hotplug_done();
 	KUNIT_EXPECT_EQ(test, boot_owner_nr_parked(), parked);
+	KUNIT_EXPECT_EQ(test, boot_owner_nr_used(), used);
 	KUNIT_EXPECT_FALSE(test, PageReserved(pages + 3));
 	KUNIT_EXPECT_TRUE(test, PageReserved(pages + 4));
 	KUNIT_EXPECT_TRUE(test, boot_owner_get(pages + 4, &is));
