@@ -114,7 +114,8 @@ def kernel_cmdline(scenario, extra=""):
     words = [CMDLINE]
     if scenario.memmap:
         words += memmap_arguments(scenario)
-    words += [scenario.cmdline, extra]
+    # A scenario may know better.
+    words += [extra, scenario.cmdline]
     return " ".join(word for word in words if word)
 
 
