@@ -114,8 +114,7 @@ def kernel_cmdline(scenario, extra=""):
     words = [CMDLINE]
     if scenario.memmap:
         words += memmap_arguments(scenario)
-    # A scenario may know better.
-    words += [extra, scenario.cmdline]
+    words += [scenario.cmdline, extra]
     return " ".join(word for word in words if word)
 
 

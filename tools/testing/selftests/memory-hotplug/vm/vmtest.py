@@ -54,8 +54,7 @@ def options():
         command.add_argument("--out", metavar="DIR", default="out/vm",
                              help="where logs go (default: out/vm)")
         command.add_argument("--append", metavar="TEXT", default="",
-                             help="more kernel command line; what the "
-                             "scenario has comes after it")
+                             help="more kernel command line")
     run.add_argument("--control", metavar="BZIMAGE",
                      help="unpatched kernel, for scenarios with a control")
     run.add_argument("--control-modules", metavar="DIR",
