@@ -84,6 +84,11 @@ _HARMLESS = [re.compile(pattern) for pattern in HARMLESS]
 _BOOT_RACES = [re.compile(pattern) for pattern in BOOT_RACES]
 
 
+def whole_lines(text):
+    """@text up to its last newline."""
+    return text[:text.rfind("\n") + 1]
+
+
 def console_faults(text, allowed=()):
     """Lines of @text that no healthy kernel writes."""
     faults = []

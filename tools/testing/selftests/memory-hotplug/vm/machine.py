@@ -18,6 +18,7 @@ import tempfile
 import time
 
 import acpi
+import judge
 from qmp import Qmp, QmpError
 from scenario import ScenarioError
 
@@ -504,8 +505,13 @@ class Machine:
         return self.process is not None and self.process.poll() is None
 
     def console(self):
-        """The console so far."""
-        return self._read(self.console_path)
+        """The console so far: while the machine lives, its whole lines.
+
+        Half a line can look like a fault that the whole one is not.
+        """
+        alive = self.alive()
+        text = self._read(self.console_path)
+        return judge.whole_lines(text) if alive else text
 
     def qemu_log(self):
         """What QEMU logged about the guest so far."""
@@ -524,7 +530,7 @@ class Machine:
         """Let the guest finish what it is writing, so no splat is cut off."""
         size = -1
         for _ in range(10):
-            before, size = size, len(self.console())
+            before, size = size, len(self._read(self.console_path))
             if before == size or not self.alive():
                 return
             time.sleep(0.3)

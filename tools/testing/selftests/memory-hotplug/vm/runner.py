@@ -257,10 +257,9 @@ def follow(machine, title):
         while True:
             alive = machine.alive()
             text = machine.console()
-            cut = text.rfind("\n") + 1
-            for line in text[at:cut].splitlines():
+            for line in text[at:].splitlines():
                 print("%s| %s" % (title, line), file=sys.stderr)
-            at = max(at, cut)
+            at = len(text)
             if not alive:
                 return
             time.sleep(0.1)

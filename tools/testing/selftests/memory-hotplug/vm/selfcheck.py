@@ -163,6 +163,17 @@ def check_allowed():
     assert judge.console_faults(text, allowed) == ["WARNING: another"]
 
 
+def check_whole_lines():
+    allowed = [re.compile("migration failure")]
+    text = "init\npage dumped because: migration"
+    assert judge.console_faults(text, allowed)
+    assert judge.whole_lines(text) == "init\n"
+    text += " failure\n"
+    assert judge.whole_lines(text) == text
+    assert not judge.console_faults(text, allowed)
+    assert judge.whole_lines("init") == ""
+
+
 def check_qemu_log():
     text = "Invalid read at addr 0x100000040, size 8, region '(null)'"
     assert judge.qemu_faults(text, [(0x100000000, 0x140000000)])
@@ -375,10 +386,9 @@ def check_cpio():
 
 
 CHECKS = [check_faults, check_patterns_used, check_harmless, check_boot_races,
-          check_allowed,
-          check_qemu_log, check_kunit, check_verdict, check_mistakes, check_plan,
-          check_node_ranges, check_cpus, check_version, check_options,
-          check_devices,
+          check_allowed, check_whole_lines, check_qemu_log, check_kunit,
+          check_verdict, check_mistakes, check_plan, check_node_ranges,
+          check_cpus, check_version, check_options, check_devices,
           check_bad_source, check_acpi_events, check_dimm_window,
           check_repository_scenarios, check_scribble, check_cpio]
 
