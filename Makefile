@@ -38,11 +38,11 @@ shell: kernel ## an interactive guest of KERNEL (SCENARIO=name: its machine)
 	$(VMTEST) shell --kernel build/$(KERNEL)/bzImage --selftests build/linux/tools/testing/selftests $(SCENARIO)
 
 check: setup ## all tests that fit into an hour
-	bin/stages tools tree lint kernels guest
+	bin/stages tools tree lint kernels demo guest
 
 check-all: setup ## check, and: debug kernels, long scenarios, mutants, every commit on its own, other architectures
 	bin/setup cross
-	bin/stages tools tree lint kernels guest debug long mutants commits cross
+	bin/stages tools tree lint kernels demo guest debug long mutants commits cross
 
 lint: tree ## checkpatch, shellcheck, the rules of the series
 	bin/lint

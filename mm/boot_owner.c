@@ -51,6 +51,7 @@
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/pgtable.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 
 #include <kunit/visibility.h>
@@ -544,18 +545,10 @@ bool __meminit boot_owner_reinit_page(struct page *page, unsigned long pfn,
 	return false;
 }
 
-/**
- * boot_owner_forget - memory is removed, and what stayed behind in it too
- * @start_pfn: first page, offline
- * @end_pfn: page after the last one
- *
- * Context: mem_hotplug_lock is held for writing.
- */
-void boot_owner_forget(unsigned long start_pfn, unsigned long end_pfn)
+static void forget_parked(unsigned long start_pfn, unsigned long end_pfn)
 {
 	unsigned long pfn, tag, nr;
 
-	mem_hotplug_assert_held_write();
 	for (pfn = boot_owner_next_parked(start_pfn, end_pfn); pfn < end_pfn;
 	     pfn = boot_owner_next_parked(pfn + nr, end_pfn)) {
 		scoped_guard(spinlock, &boot_owner_lock) {
@@ -565,6 +558,25 @@ void boot_owner_forget(unsigned long start_pfn, unsigned long end_pfn)
 			write_tag(pfn_to_page(pfn), 0);
 		}
 		forget_leaks(pfn, nr);
+	}
+}
+
+/**
+ * boot_owner_forget - memory is removed, and what stayed behind in it too
+ * @start_pfn: first page, offline
+ * @end_pfn: page after the last one
+ *
+ * Context: mem_hotplug_lock is held for writing.
+ */
+void boot_owner_forget(unsigned long start_pfn, unsigned long end_pfn)
+{
+	unsigned long next;
+
+	mem_hotplug_assert_held_write();
+	for (; start_pfn < end_pfn; start_pfn = next) {
+		next = min(end_pfn, SECTION_ALIGN_UP(start_pfn + 1));
+		forget_parked(start_pfn, next);
+		cond_resched();
 	}
 }
 

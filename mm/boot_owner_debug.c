@@ -89,12 +89,15 @@ static bool check_same(const struct boot_owner *is,
 
 static void check_page(struct owner_check *check, unsigned long pfn)
 {
-	const struct boot_owner *should = xa_load(&check->owners, pfn);
+	const struct boot_owner *should = NULL;
 	struct page *page = pfn_to_page(pfn);
 	struct boot_owner is = {};
 
 	boot_owner_get(page, &is);
-	if (!should || !PageReserved(page)) {
+	/* Most pages are not; no look into the xarray for each of them. */
+	if (PageReserved(page))
+		should = xa_load(&check->owners, pfn);
+	if (!should) {
 		if (is.kind == BOOT_OWNER_NONE)
 			return;
 		/* The node may have left it behind, where it has readers. */

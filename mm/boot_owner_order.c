@@ -169,9 +169,24 @@ static void order_add_ranges(struct order_walk *walk)
 	}
 }
 
-static unsigned long order_nr_blocks(void)
+/**
+ * boot_owner_nr_blocks - what boot_owner_remove_after() returns at most
+ *
+ * Context: Any. Grows when memory is added.
+ * Return: the number of bits.
+ */
+unsigned long boot_owner_nr_blocks(void)
 {
 	return memory_block_id(__highest_present_section_nr) + 1;
+}
+
+/* How many bits there are up to the last one that is set. */
+static unsigned long order_trim(const unsigned long *blocks,
+				unsigned long nr_blocks)
+{
+	unsigned long last = find_last_bit(blocks, nr_blocks);
+
+	return last < nr_blocks ? last + 1 : 0;
 }
 
 /* Device memory can make it large. */
@@ -184,7 +199,7 @@ static unsigned long *order_alloc_blocks(unsigned long nr_blocks)
  * boot_owner_remove_after - find out what has to be removed before some memory
  * @ranges: physical addresses that leave together
  * @nr_ranges: number of ranges
- * @nr_blocks: set to the number of bits
+ * @nr_blocks: set to the number of bits, up to the last one that is set
  *
  * Context: May sleep. See above.
  * Return: a bitmap of memory block ids that the caller passes to kvfree(), or
@@ -197,14 +212,15 @@ unsigned long *boot_owner_remove_after(const struct range *ranges,
 	struct order_walk walk = {
 		.ranges		= ranges,
 		.nr_ranges	= nr_ranges,
-		.nr_blocks	= order_nr_blocks(),
+		.nr_blocks	= boot_owner_nr_blocks(),
 	};
 
-	*nr_blocks = walk.nr_blocks;
-	walk.blocks = order_alloc_blocks(*nr_blocks);
+	*nr_blocks = 0;
+	walk.blocks = order_alloc_blocks(walk.nr_blocks);
 	if (!walk.blocks)
 		return ERR_PTR(-ENOMEM);
 	order_add_ranges(&walk);
+	*nr_blocks = order_trim(walk.blocks, walk.nr_blocks);
 	return walk.blocks;
 }
 
@@ -221,7 +237,8 @@ static void order_report(struct order_walk *walk)
 	}
 	order_add_ranges(walk);
 	pr_warn("[mem %#llx-%#llx] cannot be removed: it holds memory management data of memory blocks %*pbl, remove these first\n",
-		range->start, range->end, (int)walk->nr_blocks, walk->blocks);
+		range->start, range->end,
+		(int)order_trim(walk->blocks, walk->nr_blocks), walk->blocks);
 	kvfree(walk->blocks);
 }
 
@@ -232,7 +249,7 @@ static void order_report(struct order_walk *walk)
  *
  * Writes a line to the log if not.
  *
- * Context: May sleep. Holds device_hotplug_lock; only with mem_hotplug_lock
+ * Context: May sleep. The memory is offline. Holds device_hotplug_lock; only with mem_hotplug_lock
  * held for writing is the answer final.
  * Return: 0, or -EBUSY: memory that stays needs pages of it.
  */
@@ -241,10 +258,13 @@ int boot_owner_check_remove(const struct range *ranges, unsigned int nr_ranges)
 	struct order_walk walk = {
 		.ranges		= ranges,
 		.nr_ranges	= nr_ranges,
-		.nr_blocks	= order_nr_blocks(),
+		.nr_blocks	= boot_owner_nr_blocks(),
 	};
 	char text[BOOT_OWNER_TEXT_SIZE];
 
+	/* Nearly always; looking at all pages takes its time. */
+	if (!boot_owner_nr_used())
+		return 0;
 	order_add_ranges(&walk);
 	if (!walk.found)
 		return 0;

@@ -7,10 +7,9 @@
  * DOC: Order of memory blocks that leave together
  *
  * Memory blocks that are removed at once can hold boot pages of each other. All
- * of them go offline, one after the other, before any is removed. Each may turn
- * out to be busy, and the sooner that is known the less was done for nothing.
- * A block that others need is one that could not leave without them: it goes
- * last.
+ * of them go offline, one after the other, before any is removed, and all come
+ * back when one of them does not. A block that others need is one that could
+ * not leave without them: it goes last.
  *
  * 1. boot_owner_remove_after() is asked for each memory block. Nearly all hold
  *    nothing for others, and come first.

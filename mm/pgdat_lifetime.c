@@ -37,6 +37,7 @@
 
 #define pr_fmt(fmt) "memory hotplug: " fmt
 
+#include <linux/atomic.h>
 #include <linux/boot_owner.h>
 #include <linux/container_of.h>
 #include <linux/gfp.h>
@@ -48,6 +49,7 @@
 #include <linux/pgdat_rcu.h>
 #include <linux/poison.h>
 #include <linux/range.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/vmalloc.h>
@@ -62,6 +64,9 @@
 #define PGDAT_MOVE_MS	10000
 
 static struct pglist_data pgdat_standin;
+
+/* Pgdats from boot that have been retired and not been freed yet. */
+static atomic_t pgdat_nr_boot_retired = ATOMIC_INIT(0);
 
 /**
  * pgdat_init_standin() - set up the pgdat of offline nodes
@@ -158,19 +163,25 @@ int pgdat_add(int nid)
 }
 
 /* mm/numa.c allocates whole pages at boot. */
+static bool pgdat_is_boot(const struct pglist_data *pgdat)
+{
+	return !is_vmalloc_addr(pgdat) && PageReserved(virt_to_page(pgdat));
+}
+
 static void pgdat_free_memory(struct pglist_data *pgdat)
 {
 	void *start = pgdat, *page;
 
 	if (IS_ENABLED(CONFIG_DEBUG_PGDAT))
 		memset(pgdat, PAGE_POISON, sizeof(*pgdat));
-	if (is_vmalloc_addr(pgdat) || !PageReserved(virt_to_page(pgdat))) {
+	if (!pgdat_is_boot(pgdat)) {
 		kvfree(pgdat);
 		return;
 	}
 	kmemleak_free_part_phys(__pa(pgdat), PAGE_ALIGN(sizeof(*pgdat)));
 	for (page = start; page < start + sizeof(*pgdat); page += PAGE_SIZE)
 		free_reserved_page(virt_to_page(page));
+	atomic_dec(&pgdat_nr_boot_retired);
 }
 
 static void pgdat_free(struct pgdat_retired *retired)
@@ -199,13 +210,19 @@ static void pgdat_wake_all(struct pglist_data *pgdat)
 		wake_up_all(&pgdat->reclaim_wait[i]);
 }
 
-/* Nobody finds it any longer. It has no pages. */
-static void pgdat_leave_behind(struct pglist_data *pgdat)
+/* The one that the node has had has no pages. */
+static void pgdat_switch(int nid, struct pglist_data *pgdat)
 {
-	WARN_ON_ONCE(pgdat->kswapd);
-	lru_gen_retire_lruvec(&pgdat->__lruvec);
-	pgdat_wake_all(pgdat);
-	pgdat_retire(&pgdat->retired, pgdat_free);
+	struct pglist_data *old = NODE_DATA(nid);
+
+	WARN_ON_ONCE(old->kswapd);
+	/* Before: afterwards, processes that end do not find its walks. */
+	lru_gen_retire_lruvec(&old->__lruvec);
+	if (pgdat_is_boot(old))
+		atomic_inc(&pgdat_nr_boot_retired);
+	pgdat_publish(nid, pgdat);
+	pgdat_wake_all(old);
+	pgdat_retire(&old->retired, pgdat_free);
 }
 
 /**
@@ -228,8 +245,7 @@ void pgdat_remove(int nid)
 	if (pgdat->node_spanned_pages)
 		return;
 
-	pgdat_publish(nid, &pgdat_standin);
-	pgdat_leave_behind(pgdat);
+	pgdat_switch(nid, &pgdat_standin);
 }
 
 #ifdef CONFIG_MEMORY_HOTREMOVE
@@ -269,13 +285,18 @@ static const struct range *pgdat_get_left(const struct range *ranges,
 	bool found = false;
 	unsigned long nr;
 
+	/* Most often there is none, and looking at all pages takes its time. */
+	if (!atomic_read(&pgdat_nr_boot_retired))
+		return NULL;
 	for (range = ranges; range < end; range++) {
 		for (nr = pfn_to_section_nr(PHYS_PFN(range->start));
-		     nr <= pfn_to_section_nr(PHYS_PFN(range->end)); nr++)
+		     nr <= pfn_to_section_nr(PHYS_PFN(range->end)); nr++) {
+			cond_resched();
 			if (early_section(__nr_to_section(nr)))
 				boot_owner_for_each(section_nr_to_pfn(nr),
 						    section_nr_to_pfn(nr + 1),
 						    pgdat_found, &found);
+		}
 		if (found)
 			return range;
 	}
@@ -295,8 +316,7 @@ static const char *pgdat_replace(int nid)
 	if (!pgdat)
 		return "and there is no memory to move that to";
 	pgdat_copy_mf_stats(pgdat, old);
-	pgdat_publish(nid, pgdat);
-	pgdat_leave_behind(old);
+	pgdat_switch(nid, pgdat);
 	return NULL;
 }
 
@@ -333,8 +353,7 @@ int pgdat_move(const struct range *ranges, unsigned int nr_ranges)
 	}
 
 	range = pgdat_get_left(ranges, nr_ranges);
-	if (!range || (pgdat_wait_retired(PGDAT_MOVE_MS) &&
-		       !WARN_ON_ONCE(pgdat_get_left(ranges, nr_ranges))))
+	if (!range || pgdat_wait_retired(PGDAT_MOVE_MS))
 		return 0;
 	pr_warn("[mem %#llx-%#llx] cannot be removed: tasks still read a pgdat that it holds\n",
 		range->start, range->end);

@@ -125,13 +125,13 @@ void pgdat_retire(struct pgdat_retired *retired, pgdat_free_fn free)
 {
 	retired->free = free;
 	atomic_inc(&pgdat_nr_retired);
-	call_rcu(&retired->rcu, pgdat_retired_wait_tasks);
+	/* Not a lazy callback: pgdat_wait_retired() may wait for it. */
+	call_rcu_hurry(&retired->rcu, pgdat_retired_wait_tasks);
 }
 
 /**
  * pgdat_wait_retired() - wait until all retired objects have been freed
- * @ms: milliseconds to wait for readers, which can take long; the callbacks of
- *      RCU, for which it waits first, come on top
+ * @ms: milliseconds to wait at most; readers can take long
  *
  * Waits for objects that are retired in the meantime, too: hold
  * mem_hotplug_lock, so that there are few.
@@ -144,8 +144,6 @@ bool pgdat_wait_retired(unsigned int ms)
 {
 	might_sleep();
 	srcu_lock_sync(&pgdat_srcu.dep_map);
-	/* Callbacks may be lazy. */
-	rcu_barrier();
 	return wait_event_timeout(pgdat_all_freed,
 				  !atomic_read(&pgdat_nr_retired),
 				  msecs_to_jiffies(ms));

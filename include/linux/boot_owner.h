@@ -80,6 +80,7 @@ void boot_owner_forget(unsigned long start_pfn, unsigned long end_pfn);
 bool boot_owner_reinit_page(struct page *page, unsigned long pfn,
 			    unsigned long zone, int nid);
 
+unsigned long boot_owner_nr_blocks(void);
 unsigned long *boot_owner_remove_after(const struct range *ranges,
 				       unsigned int nr_ranges,
 				       unsigned long *nr_blocks);
@@ -161,6 +162,11 @@ static inline bool boot_owner_reinit_page(struct page *page, unsigned long pfn,
 					  unsigned long zone, int nid)
 {
 	return false;
+}
+
+static inline unsigned long boot_owner_nr_blocks(void)
+{
+	return 0;
 }
 
 static inline unsigned long *

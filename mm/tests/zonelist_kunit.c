@@ -5,12 +5,15 @@
  */
 
 #include <kunit/test.h>
+#include <linux/completion.h>
 #include <linux/gfp.h>
+#include <linux/kthread.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/nodemask.h>
 #include <linux/pgdat_rcu.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "../zonelist.h"
@@ -100,6 +103,7 @@ static void zonelist_test_order(struct kunit *test)
 	put_online_mems();
 }
 
+/* Not in a read section. */
 static struct zonelist_set *test_rebuild(void)
 {
 	struct zonelist_set *set;
@@ -112,12 +116,33 @@ static struct zonelist_set *test_rebuild(void)
 	return set;
 }
 
-static void zonelist_test_rebuild(struct kunit *test)
+struct test_reader {
+	struct kunit *test;
+	struct completion in_section;
+	/* Set before the reader is stopped. */
+	bool rebuilt;
+};
+
+static void test_wait_stop(void)
 {
+	set_current_state(TASK_IDLE);
+	while (!kthread_should_stop()) {
+		schedule();
+		set_current_state(TASK_IDLE);
+	}
+	__set_current_state(TASK_RUNNING);
+}
+
+/* Looks up a list, and again after it has been replaced. */
+static int test_read(void *arg)
+{
+	struct test_reader *reader = arg;
+	struct kunit *test = reader->test;
 	struct srcu_ctr __percpu *section = pgdat_read_lock_sleepable();
-	struct zonelist *old = node_zonelist(numa_node_id(), GFP_KERNEL);
-	struct zonelist *copy, *new;
+	int nid = first_online_node;
+	struct zonelist *old = test_zonelist(nid, ZONELIST_FALLBACK);
 	size_t size = flex_array_size(old, _zonerefs, count_zones(old) + 1);
+	struct zonelist *copy, *new;
 
 	copy = kunit_kmalloc(test, size, GFP_KERNEL);
 	KUNIT_EXPECT_NOT_NULL(test, copy);
@@ -126,24 +151,42 @@ static void zonelist_test_rebuild(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, zonelist_is_replaced(old));
 	KUNIT_EXPECT_PTR_EQ(test, old, zonelist_renew(old));
 
-	if (!test_rebuild()) {
-		pgdat_read_unlock_sleepable(section);
-		kunit_skip(test, "no memory for zonelists");
+	complete(&reader->in_section);
+	test_wait_stop();
+	if (reader->rebuilt) {
+		new = test_zonelist(nid, ZONELIST_FALLBACK);
+		KUNIT_EXPECT_PTR_NE(test, old, new);
+		KUNIT_EXPECT_TRUE(test, zonelist_is_replaced(old));
+		KUNIT_EXPECT_PTR_EQ(test, new, zonelist_renew(old));
+		KUNIT_EXPECT_FALSE(test, zonelist_is_replaced(new));
+		KUNIT_EXPECT_EQ(test, count_zones(old), count_zones(new));
+		if (copy)
+			KUNIT_EXPECT_MEMEQ(test, copy, old, size);
 	}
-
-	new = node_zonelist(numa_node_id(), GFP_KERNEL);
-	KUNIT_EXPECT_PTR_NE(test, old, new);
-	KUNIT_EXPECT_TRUE(test, zonelist_is_replaced(old));
-	KUNIT_EXPECT_PTR_EQ(test, new, zonelist_renew(old));
-	KUNIT_EXPECT_FALSE(test, zonelist_is_replaced(new));
-	KUNIT_EXPECT_EQ(test, count_zones(old), count_zones(new));
-	if (copy)
-		KUNIT_EXPECT_MEMEQ(test, copy, old, size);
 	pgdat_read_unlock_sleepable(section);
+	return 0;
+}
+
+/*
+ * The reader is another task: memory hotplug, which holds its locks while it
+ * waits for readers, may not be started in a section.
+ */
+static void zonelist_test_rebuild(struct kunit *test)
+{
+	struct test_reader reader = { .test = test };
+	struct task_struct *task;
+
+	init_completion(&reader.in_section);
+	task = kthread_run(test_read, &reader, "zonelist_reader");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	wait_for_completion(&reader.in_section);
+	reader.rebuilt = test_rebuild();
+	kthread_stop(task);
+	if (!reader.rebuilt)
+		kunit_skip(test, "no memory for zonelists");
 	zonelist_test_all_zones(test);
 }
 
-/* Allocators of each kind run while zonelists are replaced under them. */
 static void zonelist_test_rebuild_in_use(struct kunit *test)
 {
 	int round;

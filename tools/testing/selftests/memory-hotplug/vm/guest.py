@@ -153,11 +153,11 @@ class Guest:
 
     def memtotal(self):
         """MemTotal with pgdats from boot; one may be freed at any moment."""
-        pgdats = None
-        while pgdats != self.boot_pgdats():
-            pgdats = self.boot_pgdats()
+        before, after = None, self.boot_pgdats()
+        while before != after:
             total = self.meminfo()["MemTotal"]
-        return total + pgdats
+            before, after = after, self.boot_pgdats()
+        return total + after
 
     def meminfo(self):
         """/proc/meminfo in KiB."""
