@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 #include <linux/types.h>
 
+#define MPOL_DEFAULT	0
 #define MPOL_BIND	2
 #define MAX_THREADS	64
 #define MAX_NODES	1024
@@ -133,6 +134,18 @@ static void bind_to_node(void *memory, size_t size)
 	}
 	mask[node / BITS_PER_LONG] = 1UL << (node % BITS_PER_LONG);
 	if (syscall(SYS_mbind, memory, size, MPOL_BIND, mask, MAX_NODES, 0))
+		die("mbind");
+}
+
+/*
+ * Once it is filled the memory is where it should be. While a page migrates, its
+ * page table entry is empty for a moment, and a fault allocates a page in vain:
+ * bound to a node that has no other memory, it would call the OOM killer.
+ */
+static void unbind(void *memory, size_t size)
+{
+	if (node >= 0 &&
+	    syscall(SYS_mbind, memory, size, MPOL_DEFAULT, NULL, 0, 0))
 		die("mbind");
 }
 
@@ -276,6 +289,7 @@ static void start_slices(struct slice *slices, __u64 *memory, size_t size)
 		slices[i].nr_words = nr_words;
 		fill(&slices[i], 0);
 	}
+	unbind(memory, size);
 	report_range("start", memory, size);
 	for (i = 0; i < nr_threads; i++)
 		if (pthread_create(&slices[i].thread, NULL, slice_thread,
