@@ -249,8 +249,8 @@ static void order_report(struct order_walk *walk)
  *
  * Writes a line to the log if not.
  *
- * Context: May sleep. The memory is offline. Holds device_hotplug_lock; only with mem_hotplug_lock
- * held for writing is the answer final.
+ * Context: May sleep. The memory is offline. Holds device_hotplug_lock; only
+ * with mem_hotplug_lock held for writing is the answer final.
  * Return: 0, or -EBUSY: memory that stays needs pages of it.
  */
 int boot_owner_check_remove(const struct range *ranges, unsigned int nr_ranges)

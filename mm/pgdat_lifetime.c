@@ -162,12 +162,12 @@ int pgdat_add(int nid)
 	return 0;
 }
 
-/* mm/numa.c allocates whole pages at boot. */
 static bool pgdat_is_boot(const struct pglist_data *pgdat)
 {
 	return !is_vmalloc_addr(pgdat) && PageReserved(virt_to_page(pgdat));
 }
 
+/* mm/numa.c allocates whole pages at boot. */
 static void pgdat_free_memory(struct pglist_data *pgdat)
 {
 	void *start = pgdat, *page;
@@ -181,7 +181,8 @@ static void pgdat_free_memory(struct pglist_data *pgdat)
 	kmemleak_free_part_phys(__pa(pgdat), PAGE_ALIGN(sizeof(*pgdat)));
 	for (page = start; page < start + sizeof(*pgdat); page += PAGE_SIZE)
 		free_reserved_page(virt_to_page(page));
-	atomic_dec(&pgdat_nr_boot_retired);
+	/* Pairs with pgdat_get_left(), after which the memory is removed. */
+	atomic_fetch_dec_release(&pgdat_nr_boot_retired);
 }
 
 static void pgdat_free(struct pgdat_retired *retired)
@@ -286,7 +287,7 @@ static const struct range *pgdat_get_left(const struct range *ranges,
 	unsigned long nr;
 
 	/* Most often there is none, and looking at all pages takes its time. */
-	if (!atomic_read(&pgdat_nr_boot_retired))
+	if (!atomic_read_acquire(&pgdat_nr_boot_retired))
 		return NULL;
 	for (range = ranges; range < end; range++) {
 		for (nr = pfn_to_section_nr(PHYS_PFN(range->start));

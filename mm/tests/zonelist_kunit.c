@@ -187,6 +187,7 @@ static void zonelist_test_rebuild(struct kunit *test)
 	zonelist_test_all_zones(test);
 }
 
+/* Allocators of each kind run while zonelists are replaced under them. */
 static void zonelist_test_rebuild_in_use(struct kunit *test)
 {
 	int round;
