@@ -3,7 +3,7 @@
 
 KERNEL ?= patched
 VMTEST := tools/testing/selftests/memory-hotplug/vm/vmtest.py
-export KSRC NEED_GIB JOBS SCENARIOS
+export KSRC NEED_GIB JOBS GUESTS SCENARIOS
 
 .PHONY: help setup tree refresh kernel kernels demo shell check check-all lint series bench cross clean
 .NOTPARALLEL:
