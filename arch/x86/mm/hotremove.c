@@ -335,8 +335,8 @@ static void hotremove_free_memmap(struct page *page, unsigned int order)
 }
 
 /*
- * Free what was gathered. The caller has flushed the TLBs, or knows that the
- * tables were never used by a CPU.
+ * Free what was gathered, which takes a while for a TiB of memory. The caller
+ * has flushed the TLBs, or knows that the tables were never used by a CPU.
  */
 VISIBLE_IF_KUNIT void hotremove_gather_free(struct hotremove_gather *gather)
 {
@@ -346,14 +346,17 @@ VISIBLE_IF_KUNIT void hotremove_gather_free(struct hotremove_gather *gather)
 	list_for_each_entry_safe(table, next_table, &gather->tables, pt_list) {
 		list_del(&table->pt_list);
 		hotremove_free_table(table);
+		cond_resched();
 	}
 	list_for_each_entry_safe(page, next, &gather->base_pages, lru) {
 		list_del(&page->lru);
 		hotremove_free_memmap(page, 0);
+		cond_resched();
 	}
 	list_for_each_entry_safe(page, next, &gather->pmd_pages, lru) {
 		list_del(&page->lru);
 		hotremove_free_memmap(page, PMD_ORDER);
+		cond_resched();
 	}
 }
 

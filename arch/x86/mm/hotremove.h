@@ -28,7 +28,8 @@ struct hotremove_gather {
 /**
  * struct hotremove_walk - one range of kernel page tables to clear
  * @gather:	takes the pages that are not mapped any longer
- * @lock:	held while entries are looked at and cleared
+ * @lock:	cpa_lock (direct map) or init_mm.page_table_lock (vmemmap), held
+ *		while entries are looked at and cleared
  * @altmap:	where the memmap came from, NULL for the page allocator
  * @direct:	direct map (the memory behind it is not freed) or vmemmap
  * @cleared:	leaves cleared, by level
@@ -36,7 +37,7 @@ struct hotremove_gather {
  */
 struct hotremove_walk {
 	struct hotremove_gather *gather;
-	spinlock_t *lock;	/* of the entries: cpa_lock or page_table_lock */
+	spinlock_t *lock;	/* of the entries */
 	struct vmem_altmap *altmap;
 	bool direct;
 	unsigned long cleared[PG_LEVEL_NUM];

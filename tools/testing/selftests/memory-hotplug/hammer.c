@@ -22,6 +22,7 @@
 #include <unistd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <linux/types.h>
 
 #define MPOL_DEFAULT	0
@@ -48,6 +49,7 @@ static size_t size_mib = 64;
 static int nr_threads = 2;
 static int seconds;
 static int node = -1;
+static bool hold;
 static __u64 range_start, range_end;
 
 static size_t page_size;
@@ -149,6 +151,17 @@ static void unbind(void *memory, size_t size)
 		die("mbind");
 }
 
+/* A page that a pipe has a reference on cannot migrate. */
+static void hold_page(void *page)
+{
+	struct iovec vector = { .iov_base = page, .iov_len = page_size };
+	int ends[2];
+
+	if (pipe(ends) ||
+	    vmsplice(ends[1], &vector, 1, 0) != (ssize_t)page_size)
+		die("vmsplice");
+}
+
 static void *map_memory(size_t size)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS, fd = -1;
@@ -217,10 +230,11 @@ static void report_range(const char *when, void *memory, size_t size)
 static void usage(void)
 {
 	fprintf(stderr,
-		"hammer [-k anon|thp|memfd|hugetlb] [-m MIB] [-n NODE]\n"
+		"hammer [-k anon|thp|memfd|hugetlb] [-m MIB] [-n NODE] [-p]\n"
 		"       [-r START-END] [-s SECONDS] [-t THREADS]\n"
-		"Runs until SIGTERM without -s. With -r, physical addresses:\n"
-		"some of the memory has to be in there at the start.\n");
+		"Runs until SIGTERM without -s. With -p, one of its pages cannot\n"
+		"migrate. With -r, physical addresses: some of the memory has to\n"
+		"be in there at the start.\n");
 	exit(2);
 }
 
@@ -240,7 +254,7 @@ static void parse(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "k:m:n:r:s:t:")) != -1) {
+	while ((opt = getopt(argc, argv, "k:m:n:pr:s:t:")) != -1) {
 		switch (opt) {
 		case 'k':
 			kind = optarg;
@@ -250,6 +264,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'n':
 			node = atoi(optarg);
+			break;
+		case 'p':
+			hold = true;
 			break;
 		case 'r':
 			parse_range(optarg);
@@ -290,6 +307,8 @@ static void start_slices(struct slice *slices, __u64 *memory, size_t size)
 		fill(&slices[i], 0);
 	}
 	unbind(memory, size);
+	if (hold)
+		hold_page(memory);
 	report_range("start", memory, size);
 	for (i = 0; i < nr_threads; i++)
 		if (pthread_create(&slices[i].thread, NULL, slice_thread,
