@@ -86,7 +86,11 @@ static void find_table(struct find_walk *walk, enum find_level level,
 	if (walk->tables[level] == table)
 		return;
 	walk->tables[level] = table;
-	/* These stay, where page tables of processes have copies of entries. */
+	/*
+	 * Page tables of processes have copies of the top-level entries, so the
+	 * table stays. With five levels a PUD table is freed once it is empty,
+	 * but it has 512 GiB, which need not be of one device.
+	 */
 	if (level >= FIND_PUD_TABLE) {
 		find_pages(walk, table, PAGE_SIZE, BOOT_OWNER_SHARED, 0, 0);
 		return;

@@ -145,18 +145,25 @@ class Guest:
             raise GuestError("there is no ACPI device '%s'" % name)
         return text.splitlines()[0]
 
-    def boot_pgdats(self):
-        """kB that pgdats from boot have, which become part of MemTotal."""
-        text = self.read("sed -n 's/^pgdat //p' /sys/kernel/debug/boot_owner "
-                         "2>/dev/null || :")
-        return int(text.strip() or 0) * 4
+    def boot_pages(self, *kinds):
+        """kB of boot pages of these kinds, as debugfs/boot_owner has them."""
+        text = self.read("cat /sys/kernel/debug/boot_owner 2>/dev/null || :")
+        return 4 * sum(int(pages) for kind, pages in
+                       re.findall(r"^(\w+) (\d+)$", text, re.M)
+                       if kind in kinds)
 
     def memtotal(self):
-        """MemTotal with pgdats from boot; one may be freed at any moment."""
-        before, after = None, self.boot_pgdats()
+        """MemTotal, and what becomes part of it when a DIMM or node leaves.
+
+        Page tables and pgdats of boot are not part of it, those that come
+        later are. Where KASLR puts the direct map decides how many page tables
+        a DIMM has for itself. A pgdat may be freed at any moment.
+        """
+        kinds = "vmemmap_table", "direct_table", "shared", "pgdat"
+        before, after = None, self.boot_pages(*kinds)
         while before != after:
             total = self.meminfo()["MemTotal"]
-            before, after = after, self.boot_pgdats()
+            before, after = after, self.boot_pages(*kinds)
         return total + after
 
     def meminfo(self):
