@@ -119,21 +119,13 @@ static struct page *chunk_head(const struct page *page)
 	return pfn_to_page(ALIGN_DOWN(page_to_pfn(page), CHUNK_PAGES));
 }
 
-/* Struct pages of memory that is offline can be poisoned. */
-static bool page_is_reserved(const struct page *page)
-{
-	unsigned long flags = READ_ONCE(page->flags.f);
-
-	return flags != PAGE_POISON_PATTERN && flags & BIT(PG_reserved);
-}
-
 /* The page's own word; 0 if that is not a tag. */
 static unsigned long own_tag(const struct page *page)
 {
 	unsigned long tag = READ_ONCE(page->private);
 
 	if (FIELD_GET(TAG_MAGIC_MASK, tag) != TAG_MAGIC ||
-	    !page_is_reserved(page))
+	    !boot_owner_is_reserved(page))
 		return 0;
 	return tag;
 }
@@ -144,7 +136,7 @@ static unsigned long page_tag(const struct page *page)
 	unsigned long tag = own_tag(page);
 
 	if (tag || !READ_ONCE(boot_owner_all_initialized) ||
-	    !page_is_reserved(page))
+	    !boot_owner_is_reserved(page))
 		return tag;
 	tag = own_tag(chunk_head(page));
 	if (tag & TAG_CHUNK)
@@ -174,7 +166,7 @@ static void split_chunk(struct page *head, unsigned long tag)
 
 	lockdep_assert_held(&boot_owner_lock);
 	for (i = 1; i < CHUNK_PAGES; i++)
-		if (page_is_reserved(head + i) && !own_tag(head + i))
+		if (boot_owner_is_reserved(head + i) && !own_tag(head + i))
 			write_tag(head + i, tag & ~TAG_CHUNK);
 	/* Who sees that there is no chunk sees the tags: see page_tag(). */
 	smp_wmb();
@@ -606,7 +598,7 @@ VISIBLE_IF_KUNIT void boot_owner_tag(unsigned long pfn, unsigned long nr_pages,
 	if (!pfn_valid(pfn))
 		return;
 	page = pfn_to_page(pfn);
-	if (!PageReserved(page))
+	if (!boot_owner_is_reserved(page))
 		return;
 	tag = own_tag(page);
 	if (tag) {

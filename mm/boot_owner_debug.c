@@ -89,14 +89,15 @@ static bool check_same(const struct boot_owner *is,
 
 static void check_page(struct owner_check *check, unsigned long pfn)
 {
-	const struct boot_owner *should = NULL;
 	struct page *page = pfn_to_page(pfn);
+	const struct boot_owner *should;
 	struct boot_owner is = {};
 
-	boot_owner_get(page, &is);
 	/* Most pages are not; no look into the xarray for each of them. */
-	if (PageReserved(page))
-		should = xa_load(&check->owners, pfn);
+	if (!boot_owner_is_reserved(page))
+		return;
+	boot_owner_get(page, &is);
+	should = xa_load(&check->owners, pfn);
 	if (!should) {
 		if (is.kind == BOOT_OWNER_NONE)
 			return;

@@ -3,9 +3,18 @@
 #define __MM_BOOT_OWNER_INTERNAL_H
 
 #include <linux/boot_owner.h>
+#include <linux/mm.h>
 
 /* More than are mapped by any page table that is ever freed. */
 #define BOOT_OWNER_MAX_NR	((1UL << 21) - 1)
+
+/* Without VM_BUG_ON(): struct pages of memory that is offline can be poisoned. */
+static inline bool boot_owner_is_reserved(const struct page *page)
+{
+	unsigned long flags = READ_ONCE(page->flags.f);
+
+	return flags != PAGE_POISON_PATTERN && flags & BIT(PG_reserved);
+}
 
 /* mm/boot_owner.c */
 void boot_owner_merge(struct boot_owner *owner, const struct boot_owner *other);

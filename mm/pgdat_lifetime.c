@@ -7,9 +7,9 @@
  * DOC: Lifetime of a pgdat
  *
  * NODE_DATA() of a possible node is never NULL. As long as the node is offline
- * it is the stand-in, one for all such nodes: it has no pages, no zone with
- * memory, no threads, and no node number, so that it does not say which node
- * is meant. What belongs to a node number and has to be there for offline nodes
+ * and has no device memory it is the stand-in, one for all such nodes: it has no
+ * pages, no zone with memory, no threads, and no node number, so that it does not
+ * say which node is meant. What belongs to a node number and has to be there for offline nodes
  * is kept by number: zonelists, the lruvecs of memcgs and lists of them.
  *
  * 1. When a node gets its first memory or CPU, pgdat_add() allocates a pgdat,
@@ -231,7 +231,8 @@ static void pgdat_switch(int nid, struct pglist_data *pgdat)
  * @nid: a node that is offline
  *
  * NODE_DATA() is the stand-in when this returns, unless the node has, or has
- * had, device memory, which it spans for good. Does not wait for readers.
+ * had, device memory, which it spans for good, or the kernel is PREEMPT_RT. Does
+ * not wait for readers.
  *
  * Context: Process context, may sleep. mem_hotplug_lock is held for writing.
  */
@@ -353,10 +354,14 @@ int pgdat_move(const struct range *ranges, unsigned int nr_ranges)
 		}
 	}
 
-	range = pgdat_get_left(ranges, nr_ranges);
-	if (!range || pgdat_wait_retired(PGDAT_MOVE_MS))
+	if (!pgdat_get_left(ranges, nr_ranges) ||
+	    pgdat_wait_retired(PGDAT_MOVE_MS))
 		return 0;
-	pr_warn("[mem %#llx-%#llx] cannot be removed: tasks still read a pgdat that it holds\n",
+	/* It may be another one that has readers. */
+	range = pgdat_get_left(ranges, nr_ranges);
+	if (!range)
+		return 0;
+	pr_warn("[mem %#llx-%#llx] cannot be removed: it holds a pgdat that may still be read\n",
 		range->start, range->end);
 	return -EBUSY;
 }

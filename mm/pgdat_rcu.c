@@ -26,7 +26,10 @@
  * does with the page in hand, which keeps the node), so RCU-tasks, which waits
  * until each task has slept or run in user space, covers it; and RCU covers
  * interrupts and idle tasks, which RCU-tasks does not wait for. With PREEMPT_RT,
- * where spinlocks sleep, it is a section that may sleep.
+ * where spinlocks sleep, it is a section that may sleep. Kernels with
+ * PREEMPT_COUNT and without PREEMPTION would need a section too, since RCU-tasks is
+ * RCU there, and a timer interrupt is the end of a grace period; architectures with
+ * memory hotplug have no such kernels.
  *
  * What a reader may use is freed in these steps:
  *
@@ -125,7 +128,7 @@ void pgdat_retire(struct pgdat_retired *retired, pgdat_free_fn free)
 {
 	retired->free = free;
 	atomic_inc(&pgdat_nr_retired);
-	/* Not a lazy callback: pgdat_wait_retired() may wait for it. */
+	/* pgdat_wait_retired() may wait for it; RCU-tasks is lazy for HZ / 4. */
 	call_rcu_hurry(&retired->rcu, pgdat_retired_wait_tasks);
 }
 

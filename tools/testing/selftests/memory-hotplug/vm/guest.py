@@ -160,11 +160,11 @@ class Guest:
         a DIMM has for itself. A pgdat may be freed at any moment.
         """
         kinds = "vmemmap_table", "direct_table", "shared", "pgdat"
-        before, after = None, self.boot_pages(*kinds)
+        before, after = None, self.meminfo()["MemTotal"]
         while before != after:
-            total = self.meminfo()["MemTotal"]
-            before, after = after, self.boot_pages(*kinds)
-        return total + after
+            before, boot = after, self.boot_pages(*kinds)
+            after = self.meminfo()["MemTotal"]
+        return after + boot
 
     def meminfo(self):
         """/proc/meminfo in KiB."""
