@@ -104,13 +104,16 @@ static bool verify(struct slice *slice, unsigned long round)
 	return true;
 }
 
-/* Every fourth round writes: the others find what changes without a write. */
+/*
+ * Every fourth round writes: the others find what changes without a write.
+ * There is a round, however late the thread begins.
+ */
 static void *slice_thread(void *arg)
 {
 	struct slice *slice = arg;
 	unsigned long written = 0;
 
-	while (!stop) {
+	do {
 		if (!verify(slice, written)) {
 			slice->bad = true;
 			stop = true;
@@ -120,7 +123,7 @@ static void *slice_thread(void *arg)
 			written = slice->rounds;
 			fill(slice, written);
 		}
-	}
+	} while (!stop);
 	return NULL;
 }
 
