@@ -117,10 +117,11 @@ class Guest:
 
     def blocks(self):
         """{number: (state, zone)} of every memory block."""
+        # One that is just coming or going may have no files.
         text = self.read(
-            "cd %s; for b in memory[0-9]*; do z=; read -r z < $b/valid_zones;"
-            " read -r s < $b/state; echo ${b#memory} $s ${z// /,}; done"
-            % MEMORY)
+            "cd %s; for b in memory[0-9]*; do z= s=; read -r z < $b/valid_zones;"
+            " read -r s < $b/state; [ ! \"$s\" ] ||"
+            " echo ${b#memory} $s ${z// /,}; done 2>/dev/null" % MEMORY)
         blocks = {}
         for line in text.splitlines():
             number, state, zone = (line.split() + [""])[:3]

@@ -211,6 +211,9 @@ def attempt(job, args, accel):
             drive(job, args, machine, outcome, log)
     except (StepError, GuestError, MachineError, QmpError) as error:
         outcome.failures.append(str(error))
+    except ValueError as error:
+        outcome.failures.append("the guest said what is not expected: %s" %
+                                error)
     except Interrupted as error:
         outcome.skip = None
         outcome.failures.append(str(error))
