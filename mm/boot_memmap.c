@@ -152,14 +152,23 @@ static const char * __init boot_memmap_refusal(void)
 void __init boot_memmap_init(void)
 {
 	unsigned long nr_blocks;
+	const char *refusal;
 
-	if (!boot_memmap_wanted() || boot_memmap_refusal())
+	if (!boot_memmap_wanted())
 		return;
+	/* Not later: there may be too little memory to get there. */
+	refusal = boot_memmap_refusal();
+	if (refusal) {
+		pr_info("no memory block hosts its memmap: %s\n", refusal);
+		return;
+	}
 
 	nr_blocks = DIV_ROUND_UP(memblock_end_of_DRAM(),
 				 memory_block_size_bytes());
 	boot_memmap_hosted = memblock_alloc(BITS_TO_LONGS(nr_blocks) *
 					    sizeof(long), SMP_CACHE_BYTES);
+	if (!boot_memmap_hosted)
+		pr_info("no memory block hosts its memmap: no memory for a bitmap\n");
 }
 
 /* pfn_to_block_id() is for later: memory_dev_init() prepares it. */
@@ -266,13 +275,8 @@ void __init boot_memmap_report(void)
 {
 	DECLARE_SEQ_BUF(reasons, 160);
 
-	if (!boot_memmap_wanted())
+	if (!boot_memmap_hosted)
 		return;
-	if (!boot_memmap_hosted) {
-		pr_info("no memory block hosts its memmap: %s\n",
-			boot_memmap_refusal() ?: "no memory for a bitmap");
-		return;
-	}
 
 	boot_memmap_report_reasons(&reasons);
 	pr_info("%lu hotpluggable memory blocks host their memmap%s%s\n",

@@ -14,8 +14,9 @@
  * miss it if it left together with them. To act on that, hot-remove has to
  * know what a reserved page is for.
  *
- * Each such page has a tag in page->private, which nobody else uses while a
- * page is reserved. The tag says what the page is used for, and names the
+ * Each such page has a tag in page->private, which memory management does not
+ * use while a page is reserved; a value of someone else, as kexec has one in
+ * pages that it reserves, is not taken for a tag. The tag says what the page is used for, and names the
  * sections (or the node) that need it. It counts nothing and needs no
  * reference. A PMD leaf of memmap has one tag, in the first page of it.
  *

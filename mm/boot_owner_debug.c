@@ -12,7 +12,8 @@
  *
  * 1. boot_owner_find_all() collects what is in use, by page.
  * 2. Each reserved page has to have a tag that says the same.
- * 3. A page that is not in use may not have a tag.
+ * 3. A page that is not in use may not have a tag, except for what is freed
+ *    later, or never: a pgdat, and shared data such as a top-level page table.
  *
  * It runs when the kernel has booted, and whenever debugfs/boot_owner is read,
  * which also gives the number of pages of each kind.
@@ -87,6 +88,16 @@ static bool check_same(const struct boot_owner *is,
 	       (is->first == should->first && is->nr == should->nr);
 }
 
+/* May the page be there although what it was for has left? */
+static bool check_is_left(const struct boot_owner *is, unsigned long pfn)
+{
+	/* A pgdat is freed after its readers. */
+	if (is->kind == BOOT_OWNER_PGDAT)
+		return !boot_owner_is_pgdat(is->first, pfn);
+	/* A top-level page table waits for memory that comes back. */
+	return is->kind == BOOT_OWNER_SHARED;
+}
+
 static void check_page(struct owner_check *check, unsigned long pfn)
 {
 	struct page *page = pfn_to_page(pfn);
@@ -101,9 +112,7 @@ static void check_page(struct owner_check *check, unsigned long pfn)
 	if (!should) {
 		if (is.kind == BOOT_OWNER_NONE)
 			return;
-		/* The node may have left it behind, where it has readers. */
-		if (is.kind == BOOT_OWNER_PGDAT &&
-		    !boot_owner_is_pgdat(is.first, pfn)) {
+		if (check_is_left(&is, pfn)) {
 			check->pages[is.kind]++;
 			return;
 		}
