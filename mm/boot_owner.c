@@ -16,9 +16,10 @@
  *
  * Each such page has a tag in page->private, which memory management does not
  * use while a page is reserved; a value of someone else, as kexec has one in
- * pages that it reserves, is not taken for a tag. The tag says what the page is used for, and names the
- * sections (or the node) that need it. It counts nothing and needs no
- * reference. A PMD leaf of memmap has one tag, in the first page of it.
+ * pages that it reserves, is not taken for a tag. The tag says what the page is
+ * used for, and names the sections (or the node) that need it. It counts nothing
+ * and needs no reference. A PMD leaf of memmap has one tag, in the first page of
+ * it.
  *
  * Lifecycle:
  *

@@ -8,7 +8,7 @@
 /* More than are mapped by any page table that is ever freed. */
 #define BOOT_OWNER_MAX_NR	((1UL << 21) - 1)
 
-/* Without VM_BUG_ON(): struct pages of memory that is offline can be poisoned. */
+/* No PageReserved(): struct pages of offline memory can be poisoned. */
 static inline bool boot_owner_is_reserved(const struct page *page)
 {
 	unsigned long flags = READ_ONCE(page->flags.f);

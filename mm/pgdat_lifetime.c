@@ -7,10 +7,11 @@
  * DOC: Lifetime of a pgdat
  *
  * NODE_DATA() of a possible node is never NULL. As long as the node is offline
- * and has no device memory it is the stand-in, one for all such nodes: it has no
- * pages, no zone with memory, no threads, and no node number, so that it does not
- * say which node is meant. What belongs to a node number and has to be there for offline nodes
- * is kept by number: zonelists, the lruvecs of memcgs and lists of them.
+ * and has no device memory it is the stand-in, one for all such nodes: it has
+ * no pages, no zone with memory, no threads, and no node number, so that it
+ * does not say which node is meant. What belongs to a node number and has to be
+ * there for offline nodes is kept by number: zonelists, the lruvecs of memcgs
+ * and lists of them.
  *
  * 1. When a node gets its first memory or CPU, pgdat_add() allocates a pgdat,
  *    sets it up and publishes it in node_data[]. Then the node goes online.

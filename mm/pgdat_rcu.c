@@ -27,9 +27,9 @@
  * until each task has slept or run in user space, covers it; and RCU covers
  * interrupts and idle tasks, which RCU-tasks does not wait for. With PREEMPT_RT,
  * where spinlocks sleep, it is a section that may sleep. Kernels with
- * PREEMPT_COUNT and without PREEMPTION would need a section too, since RCU-tasks is
- * RCU there, and a timer interrupt is the end of a grace period; architectures with
- * memory hotplug have no such kernels.
+ * PREEMPT_COUNT and without PREEMPTION would need a section too, since RCU-tasks
+ * is RCU there, and a timer interrupt is the end of a grace period;
+ * architectures with memory hotplug have no such kernels.
  *
  * What a reader may use is freed in these steps:
  *
