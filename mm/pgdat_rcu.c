@@ -48,12 +48,17 @@
  */
 
 #include <linux/atomic.h>
+#include <linux/build_bug.h>
 #include <linux/container_of.h>
 #include <linux/export.h>
 #include <linux/jiffies.h>
 #include <linux/pgdat_rcu.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+
+/* See "Readers of nodes" for why. */
+static_assert(IS_ENABLED(CONFIG_PREEMPTION) || !IS_ENABLED(CONFIG_PREEMPT_COUNT),
+	      "The page allocator needs a read section with such a kernel");
 
 DEFINE_SRCU_FAST(pgdat_srcu);
 
