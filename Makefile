@@ -57,7 +57,7 @@ bench: kernels ## base and patched side by side: cost of an eject, of pages, fau
 	bench/node
 	bench/nodes
 
-cross: tree ## build mm/ of arm64, ppc64le, s390 and i386, and of x86-64 with options off
+cross: tree ## build mm/ of arm64, ppc64le, riscv, s390 and i386, and of x86-64 with options off
 	bin/setup cross
 	bin/cross
 
