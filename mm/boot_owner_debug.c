@@ -15,8 +15,10 @@
  * 3. A page that is not in use may not have a tag, except for what is freed
  *    later, or never: a pgdat, and shared data such as a top-level page table.
  *
- * It runs when the kernel has booted, and whenever debugfs/boot_owner is read,
- * which also gives the number of pages of each kind.
+ * It runs when the kernel has booted, and whenever debugfs/boot_owner is read.
+ * Each line of that is a name and a number of pages: reserved ones by kind, see
+ * enum boot_owner_kind ("untagged" is BOOT_OWNER_NONE); "parked", tagged ones in
+ * memory blocks that are offline; and "wrong".
  *
  * Locking: mem_hotplug_lock is held for reading. Hugetlb may free memmap
  * meanwhile; what looks wrong is therefore computed once more, and is wrong
