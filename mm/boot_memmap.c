@@ -291,7 +291,9 @@ static void __init boot_memmap_init_pages(unsigned long pfn,
 	for (; pfn < end_pfn; pfn++) {
 		struct page *page = pfn_to_page(pfn);
 
+		/* From now on as those of a block that was hot-added. */
 		ClearPageReserved(page);
+		set_page_private(page, 0);
 		SetPageVmemmapSelfHosted(page);
 		if (pageblock_aligned(pfn))
 			init_pageblock_migratetype(page, MIGRATE_UNMOVABLE,

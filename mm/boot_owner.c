@@ -32,9 +32,11 @@
  * 3. boot_owner_park() marks what stays behind in a memory block that goes
  *    offline. A parked page is in use as before, and it is what keeps the
  *    block from being removed as long as others need it.
- * 4. boot_owner_release() is asked by those who free a page. A page that is
- *    not parked loses its tag and goes to the page allocator. A parked one has
- *    no zone to go to: it becomes vacant, and stays with its block.
+ * 4. boot_owner_release() is asked by those who free a page, which is vacant
+ *    from then on. A page that is not parked goes to the page allocator, with
+ *    its tag as long as it is reserved: isolation must not meet a reserved page
+ *    without an owner. A parked one has no zone to go to, and stays with its
+ *    block.
  * 5. boot_owner_unpark() ends that when the block is online again or could not
  *    go offline; vacant pages are free pages from then on. When a block is
  *    removed, boot_owner_forget() does.
@@ -68,7 +70,7 @@
 #define TAG_MAGIC_MASK	GENMASK(63, 56)
 #define TAG_CHUNK	BIT(55)		/* for all pages of a PMD leaf */
 #define TAG_PARKED	BIT(54)		/* stays in an offline memory block */
-#define TAG_VACANT	BIT(53)		/* parked, and nobody needs it */
+#define TAG_VACANT	BIT(53)		/* nobody needs it any longer */
 #define TAG_KIND_MASK	GENMASK(52, 49)
 #define TAG_NR_MASK	GENMASK(48, 28)
 #define TAG_FIRST_MASK	GENMASK(27, 0)
@@ -127,6 +129,7 @@ static unsigned long own_tag(const struct page *page)
 	unsigned long tag = READ_ONCE(page->private);
 
 	if (FIELD_GET(TAG_MAGIC_MASK, tag) != TAG_MAGIC ||
+	    FIELD_GET(TAG_KIND_MASK, tag) >= BOOT_OWNER_NR_KINDS ||
 	    !boot_owner_is_reserved(page))
 		return 0;
 	return tag;
@@ -264,7 +267,7 @@ static void release_tags(struct page *page, unsigned int order,
 	unsigned long i;
 
 	for (i = 0; i < nr; i++)
-		write_tag(page + i, tag & TAG_PARKED ? tag | TAG_VACANT : 0);
+		write_tag(page + i, tag | TAG_VACANT);
 }
 
 static unsigned long release_locked(struct page *page, unsigned int order)
@@ -294,7 +297,9 @@ static void forget_leaks(unsigned long pfn, unsigned long nr_pages)
  * @page: first page; reserved
  * @order: 2^@order pages, at most a PMD leaf, with the same owner
  *
- * To be called before the pages are given to the page allocator.
+ * To be called before the pages are given to the page allocator. Who does that
+ * clears page->private when a page is not reserved any longer, that of @page
+ * last.
  *
  * Context: Process context; not under a spinlock, unless the pages lie in a
  * memory block that is offline.
@@ -331,7 +336,7 @@ static bool kind_may_stay(unsigned long tag)
  *
  * Context: Any.
  * Return: true if the page can stay in use in a memory block that is offline,
- * because it is known when it is not needed any longer.
+ * because it is known when it is not needed any longer, or is being freed now.
  */
 bool boot_owner_may_stay(const struct page *page)
 {
@@ -446,7 +451,7 @@ void boot_owner_park(unsigned long start_pfn, unsigned long end_pfn)
 			continue;
 		guard(spinlock)(&boot_owner_lock);
 		tag = page_tag(page);
-		if (!kind_may_stay(tag) || tag & TAG_PARKED)
+		if (!kind_may_stay(tag) || tag & (TAG_PARKED | TAG_VACANT))
 			continue;
 		nr = tag_pages(tag, pfn);
 		write_tag(page, tag | TAG_PARKED);

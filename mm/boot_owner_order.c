@@ -200,6 +200,8 @@ static unsigned long *order_alloc_blocks(unsigned long nr_blocks)
  * @ranges: physical addresses that leave together
  * @nr_ranges: number of ranges
  * @nr_blocks: set to the number of bits, up to the last one that is set
+ * @pinned_by: NULL, or set to the owner of a page that keeps memory online
+ *	whatever is removed before; its kind is BOOT_OWNER_NONE if there is none
  *
  * Context: May sleep. See above.
  * Return: a bitmap of memory block ids that the caller passes to kvfree(), or
@@ -207,7 +209,8 @@ static unsigned long *order_alloc_blocks(unsigned long nr_blocks)
  */
 unsigned long *boot_owner_remove_after(const struct range *ranges,
 				       unsigned int nr_ranges,
-				       unsigned long *nr_blocks)
+				       unsigned long *nr_blocks,
+				       struct boot_owner *pinned_by)
 {
 	struct order_walk walk = {
 		.ranges		= ranges,
@@ -221,6 +224,8 @@ unsigned long *boot_owner_remove_after(const struct range *ranges,
 		return ERR_PTR(-ENOMEM);
 	order_add_ranges(&walk);
 	*nr_blocks = order_trim(walk.blocks, walk.nr_blocks);
+	if (pinned_by)
+		*pinned_by = walk.pinned_by;
 	return walk.blocks;
 }
 

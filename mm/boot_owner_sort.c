@@ -44,7 +44,7 @@ static int sort_get_after(unsigned long id, const unsigned long *left,
 	};
 	unsigned long *blocks, nr;
 
-	blocks = boot_owner_remove_after(&range, 1, &nr);
+	blocks = boot_owner_remove_after(&range, 1, &nr, NULL);
 	if (IS_ERR(blocks))
 		return PTR_ERR(blocks);
 	if (bitmap_and(blocks, blocks, left, min(nr, nr_blocks)))

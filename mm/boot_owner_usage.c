@@ -147,7 +147,8 @@ static void usage_free_page(unsigned long pfn, unsigned long nr_pages,
  * @start_pfn: first page; online
  * @end_pfn: page after the last one
  *
- * Context: May sleep. mem_hotplug_lock is held for writing.
+ * Context: May sleep. mem_hotplug_lock is held for writing, also while
+ * RCU-tasks waits for each task to sleep or to be in user space, once.
  * Return: 0, or a negative errno, and none has moved. -EBUSY: a map belongs to
  * a section that lies in two zones, as the log says. -ENOMEM: no memory.
  */

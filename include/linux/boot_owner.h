@@ -83,7 +83,8 @@ bool boot_owner_reinit_page(struct page *page, unsigned long pfn,
 unsigned long boot_owner_nr_blocks(void);
 unsigned long *boot_owner_remove_after(const struct range *ranges,
 				       unsigned int nr_ranges,
-				       unsigned long *nr_blocks);
+				       unsigned long *nr_blocks,
+				       struct boot_owner *pinned_by);
 int boot_owner_check_remove(const struct range *ranges, unsigned int nr_ranges);
 int boot_owner_sort_blocks(unsigned long *ids, unsigned long nr);
 void boot_owner_report_unmovable(const struct page *page);
@@ -98,6 +99,12 @@ static inline bool boot_owner_get(const struct page *page,
 				  struct boot_owner *owner)
 {
 	return false;
+}
+
+static inline void boot_owner_describe(const struct boot_owner *owner,
+				       char *text)
+{
+	*text = '\0';
 }
 
 static inline void boot_owner_for_each(unsigned long start_pfn,
@@ -171,9 +178,11 @@ static inline unsigned long boot_owner_nr_blocks(void)
 
 static inline unsigned long *
 boot_owner_remove_after(const struct range *ranges, unsigned int nr_ranges,
-			unsigned long *nr_blocks)
+			unsigned long *nr_blocks, struct boot_owner *pinned_by)
 {
 	*nr_blocks = 0;
+	if (pinned_by)
+		pinned_by->kind = BOOT_OWNER_NONE;
 	return NULL;
 }
 

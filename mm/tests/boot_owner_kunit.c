@@ -149,7 +149,8 @@ static void boot_owner_test_page(struct kunit *test)
 
 	KUNIT_EXPECT_FALSE(test, boot_owner_release(pages + 5, 0));
 	KUNIT_EXPECT_FALSE(test, boot_owner_get(pages + 5, &is));
-	KUNIT_EXPECT_EQ(test, page_private(pages + 5), 0);
+	/* On its way to the page allocator it is not in the way. */
+	KUNIT_EXPECT_TRUE(test, boot_owner_may_stay(pages + 5));
 }
 
 static void boot_owner_test_chunk(struct kunit *test)
@@ -179,6 +180,7 @@ static void boot_owner_test_chunk_at_once(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, boot_owner_release(pages, PMD_ORDER));
 	KUNIT_EXPECT_FALSE(test, boot_owner_get(pages, &is));
 	KUNIT_EXPECT_FALSE(test, boot_owner_get(pages + 9, &is));
+	KUNIT_EXPECT_TRUE(test, boot_owner_may_stay(pages + 9));
 }
 
 static void boot_owner_test_may_stay(struct kunit *test)
@@ -238,6 +240,28 @@ static void boot_owner_test_park(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, boot_owner_parked(pages + 4));
 }
 
+/* A page that is being freed does not stay behind. */
+static void boot_owner_test_park_released(struct kunit *test)
+{
+	struct page *pages = test_reserve(test);
+	unsigned long pfn = page_to_pfn(pages);
+	unsigned long parked = boot_owner_nr_parked();
+
+	if (!early_section(__pfn_to_section(pfn)))
+		kunit_skip(test, "not in memory that was there at boot");
+	boot_owner_tag(pfn, TEST_PAGES, &test_owner, NULL);
+	KUNIT_EXPECT_FALSE(test, boot_owner_release(pages + 6, 0));
+
+	mem_hotplug_begin();
+	boot_owner_park(pfn, pfn + TEST_PAGES);
+	KUNIT_EXPECT_EQ(test, boot_owner_nr_parked(), parked + TEST_PAGES - 1);
+	KUNIT_EXPECT_TRUE(test, boot_owner_parked(pages + 5));
+	KUNIT_EXPECT_FALSE(test, boot_owner_parked(pages + 6));
+	boot_owner_unpark(pfn, pfn + TEST_PAGES);
+	mem_hotplug_done();
+	KUNIT_EXPECT_EQ(test, boot_owner_nr_parked(), parked);
+}
+
 static struct kunit_case boot_owner_test_cases[] = {
 	KUNIT_CASE(boot_owner_test_encoding),
 	KUNIT_CASE(boot_owner_test_many_sections),
@@ -248,6 +272,7 @@ static struct kunit_case boot_owner_test_cases[] = {
 	KUNIT_CASE(boot_owner_test_chunk_at_once),
 	KUNIT_CASE(boot_owner_test_may_stay),
 	KUNIT_CASE(boot_owner_test_park),
+	KUNIT_CASE(boot_owner_test_park_released),
 	{}
 };
 

@@ -528,10 +528,10 @@ class Machine:
 
     def settle(self):
         """Let the guest finish what it is writing, so no splat is cut off."""
-        size = -1
-        for _ in range(10):
-            before, size = size, len(self._read(self.console_path))
-            if before == size or not self.alive():
+        sizes = []
+        for _ in range(12):
+            sizes.append(len(self._read(self.console_path)))
+            if sizes[-3:] == sizes[-1:] * 3 or not self.alive():
                 return
             time.sleep(0.3)
 

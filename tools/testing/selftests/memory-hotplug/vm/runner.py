@@ -182,18 +182,19 @@ def make_jobs(args, chosen):
 
 
 def run_job(job, args, accel):
-    """Run a job, a second time if the guest did not boot for a known reason.
+    """Run a job, up to three times if the guest does not boot for a known reason.
 
     It can go silent: under TCG on a busy host that was seen once in some 200
     boots, after the clocksource came up and before any memory was plugged or
     ejected. Or it can meet one of judge.BOOT_RACES.
     """
-    outcome = attempt(job, args, accel)
-    if not outcome.boot_again or stopping.is_set():
-        return outcome
-    again = attempt(job, args, accel)
-    again.notes.insert(0, "the guest did not boot, second try")
-    return again
+    for number in 1, 2, 3:
+        outcome = attempt(job, args, accel)
+        if number > 1:
+            outcome.notes.insert(0, "the guest did not boot, try %d" % number)
+        if not outcome.boot_again or stopping.is_set():
+            break
+    return outcome
 
 
 def attempt(job, args, accel):
@@ -242,7 +243,7 @@ def drive(job, args, machine, outcome, log):
     run = Run(scenario, machine, guest, outcome, limits)
     agent.pulse = run.pulse
     try:
-        agent.wait_ready(limits.scaled(BOOT_SECONDS))
+        agent.wait_ready(max(limits.scaled(BOOT_SECONDS), limits.seconds / 3))
     except (StepError, GuestError):
         outcome.boot_again = machine.alive() and judge.only_boot_races(
             judge.console_faults(machine.console(), scenario.allow_console))

@@ -259,6 +259,7 @@ class Run:
         first = self.guest.dimm_blocks(dimm)[0]
         self.wait_for("memory%d in sysfs" % first,
                       lambda: self._blocks_there(dimm))
+        self._settle()
 
     def do_try_plug(self, name):
         """The memory is there, or everything is as before: then take it out."""
@@ -376,8 +377,12 @@ class Run:
             self.do_console(pattern)
 
     def _settle(self):
-        """Wait for the hotplug work to end: it holds this lock."""
-        self.guest.read("cat /sys/devices/system/memory/block_size_bytes")
+        """Wait for the hotplug work to end: it holds the lock that this takes.
+
+        The block is online already, so the write is refused.
+        """
+        self.guest.run("cd /sys/devices/system/memory/memory0; "
+                       "[ $(cat state) = online ] && echo online > state")
 
     def _before(self):
         return {what: self._state(what) for what in ("blocks", "memtotal")}
@@ -670,9 +675,13 @@ class Run:
             raise StepError("the console has '%s'" % match.group(0))
 
     def do_console_count(self, count, pattern):
-        found = len(re.findall(pattern, self.machine.console(), re.M))
-        if found != int(count):
-            raise StepError("it is there %d times" % found)
+        """The console is printed a moment later: wait for the last line."""
+        def found():
+            return len(re.findall(pattern, self.machine.console(), re.M))
+        self.wait_for("%s console lines '%s'" % (count, pattern),
+                      lambda: found() >= int(count), 5)
+        if found() != int(count):
+            raise StepError("it is there %d times" % found())
 
     def do_count(self, verb, label):
         """Count what flushing costs between 'count start' and 'count stop'."""
