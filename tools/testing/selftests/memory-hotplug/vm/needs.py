@@ -86,7 +86,7 @@ def _cpu(guest, what):
 
 
 def _symbol(guest, what):
-    return None if guest.symbol(what) else "the kernel has no %s" % what
+    return None if what in guest.symbols(what) else "the kernel has no %s" % what
 
 
 def _file(guest, what):
