@@ -340,7 +340,9 @@ static bool kind_may_stay(unsigned long tag)
  */
 bool boot_owner_may_stay(const struct page *page)
 {
-	return kind_may_stay(page_tag(page));
+	unsigned long tag = page_tag(page);
+
+	return tag & TAG_VACANT || kind_may_stay(tag);
 }
 
 /**

@@ -74,17 +74,29 @@ static void order_add_block(struct order_walk *walk, unsigned long section)
 		__set_bit(id, walk->blocks);
 }
 
+static bool order_any_leaves(const struct order_walk *walk,
+			     unsigned long section, unsigned long end)
+{
+	for (; section < end; section++)
+		if (order_leaves(walk, section))
+			return true;
+	return false;
+}
+
 /*
  * A section table is used whether memory is there or not. A page table of the
  * direct map would be unmapped by its own removal, before the last of its
- * entries has been cleared.
+ * entries has been cleared; that of other memory is free when that has left.
  */
-static bool order_is_pinned(const struct boot_owner *owner)
+static bool order_is_pinned(const struct order_walk *walk,
+			    const struct boot_owner *owner, unsigned long end)
 {
 	switch (owner->kind) {
 	case BOOT_OWNER_MEMMAP:
 	case BOOT_OWNER_VMEMMAP_TABLE:
 		return false;
+	case BOOT_OWNER_DIRECT_TABLE:
+		return order_any_leaves(walk, owner->first, end);
 	case BOOT_OWNER_PGDAT:
 		return !pgdat_may_move();
 	default:
@@ -129,7 +141,7 @@ static void order_add_page(unsigned long pfn, unsigned long nr_pages,
 	/* Usage maps move when their memory block goes offline. */
 	if (owner->kind == BOOT_OWNER_USAGE)
 		return;
-	if (order_is_pinned(owner)) {
+	if (order_is_pinned(walk, owner, end)) {
 		walk->pinned_by = *owner;
 		walk->found = &walk->ranges[walk->at];
 		return;
