@@ -4,9 +4,9 @@
 The agent (guest/init) reads lines "ID COMMAND" from the second serial port,
 runs each with bash and answers with the command's output and a last line
 "\\1 ID STATUS". To start a process takes a tenth of a second and more under
-TCG, so what is read often is read by bash itself. Facts about the guest that scenarios refer to, such as a
-DIMM's node id or its memory blocks, are always read from sysfs: the numbers
-of QEMU, of ACPI and of Linux need not agree.
+TCG, so what is read often is read by bash itself. Facts about the guest that
+scenarios refer to, such as a DIMM's node id or its memory blocks, are always
+read from sysfs: the numbers of QEMU, of ACPI and of Linux need not agree.
 """
 
 import base64
@@ -21,6 +21,17 @@ READY = MARK + b" ready"
 MEMORY = "/sys/devices/system/memory"
 
 PT_LOAD = 1
+
+# bash reads these without a process of its own.
+READ_MEMINFO = 'echo "$(</proc/meminfo)"'
+READ_OWNERS = ('owners=/sys/kernel/debug/boot_owner; '
+               '[ ! -e $owners ] || echo "$(<$owners)"')
+
+
+def count_owners(text, *kinds):
+    """kB of boot pages of these kinds, in what READ_OWNERS gives."""
+    return 4 * sum(int(pages) for kind, pages in
+                   re.findall(r"^(\w+) (\d+)$", text, re.M) if kind in kinds)
 
 
 class GuestError(Exception):
@@ -44,7 +55,7 @@ class Agent:
     def run(self, command, timeout):
         """Run @command; return (status, output)."""
         self.serial += 1
-        encoded = command.encode("unicode_escape")
+        encoded = command.encode().decode("latin-1").encode("unicode_escape")
         if len(encoded) > 3500:
             raise GuestError("command too long for the agent")
         self.log.write("%.3f $ %s\n" % (time.monotonic(), command))
@@ -146,6 +157,10 @@ class Guest:
             raise GuestError("there is no ACPI device '%s'" % name)
         return text.splitlines()[0]
 
+    def boot_pages(self, *kinds):
+        """kB of boot pages of these kinds, as debugfs/boot_owner has them."""
+        return count_owners(self.read(READ_OWNERS), *kinds)
+
     def memtotal(self):
         """MemTotal, and what becomes part of it when a DIMM or node leaves.
 
@@ -154,20 +169,17 @@ class Guest:
         a DIMM has for itself. A pgdat may be freed at any moment.
         """
         while True:
-            text = self.read('meminfo=/proc/meminfo; echo "$(<$meminfo)"; '
-                             'owners=/sys/kernel/debug/boot_owner; '
-                             '[ ! -e $owners ] || echo "$(<$owners)"; '
-                             'echo "$(<$meminfo)"')
+            text = self.read("; ".join((READ_MEMINFO, READ_OWNERS,
+                                        READ_MEMINFO)))
             before, after = re.findall(r"^MemTotal:\s+(\d+)", text, re.M)
             if before == after:
                 break
-        boot = re.findall(r"^(?:vmemmap_table|direct_table|shared|pgdat) (\d+)$",
-                          text, re.M)
-        return int(after) + 4 * sum(int(pages) for pages in boot)
+        return int(after) + count_owners(text, "vmemmap_table", "direct_table",
+                                         "shared", "pgdat")
 
     def meminfo(self):
         """/proc/meminfo in KiB."""
-        text = self.read('echo "$(</proc/meminfo)"')
+        text = self.read(READ_MEMINFO)
         return {key: int(value) for key, value in
                 re.findall(r"^(\S+):\s+(\d+)", text, re.M)}
 

@@ -86,7 +86,9 @@ def _cpu(guest, what):
 
 
 def _symbol(guest, what):
-    return None if what in guest.symbols(what) else "the kernel has no %s" % what
+    if what in guest.symbols(what):
+        return None
+    return "the kernel has no %s" % what
 
 
 def _file(guest, what):

@@ -182,7 +182,7 @@ def make_jobs(args, chosen):
 
 
 def run_job(job, args, accel):
-    """Run a job, up to three times if the guest does not boot for a known reason.
+    """Run a job, up to three times if its guest has a known reason not to boot.
 
     It can go silent: under TCG on a busy host that was seen once in some 200
     boots, after the clocksource came up and before any memory was plugged or
