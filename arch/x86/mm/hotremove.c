@@ -42,15 +42,17 @@
  * set_memory_*() walk and write, and init_mm.page_table_lock for the vmemmap,
  * where hugetlb splits leaves. One of set_memory_*() that found an entry before
  * it was cleared has left the table when the lock is taken to clear the entry
- * above. Hugetlb walks without the lock, through tables that have entries of
- * the memory it owns, and so are not empty.
+ * above. The lock is dropped between entries; init_mm.mmap_lock, held for
+ * reading, keeps set_memory_rox() from replacing a table by a leaf meanwhile.
+ * Hugetlb walks without the lock, through tables that have entries of the
+ * memory it owns, and so are not empty.
  */
 
 #include <linux/cleanup.h>
-#include <linux/efi.h>
 #include <linux/memory_hotplug.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mmap_lock.h>
 #include <linux/pgalloc.h>
 
 #include <asm/set_memory.h>
@@ -417,7 +419,9 @@ static void hotremove_clear_direct_map(unsigned long start, unsigned long end)
 	};
 	int level;
 
-	hotremove_clear_range(&walk, init_mm.pgd, start, end);
+	/* No table of the direct map is collapsed into a leaf meanwhile. */
+	scoped_guard(mmap_read_lock, &init_mm)
+		hotremove_clear_range(&walk, init_mm.pgd, start, end);
 	for (level = PG_LEVEL_4K; level <= PG_LEVEL_1G; level++)
 		update_page_count(level, -walk.cleared[level]);
 
